@@ -1,0 +1,225 @@
+"""Ask every question of a suite through the pipeline that users ask, and judge the answers."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sqlgen.config import Settings
+from sqlgen.errors import ConnectionFailed, DatabaseError, LimitReached, UsageError
+from sqlgen.eval.gold import GoldAnswers, GoldResult
+from sqlgen.eval.metrics import why_wrong
+from sqlgen.eval.report import Outcome, Report, provenance
+from sqlgen.eval.suite import GoldQuestion, Suite, SuiteDatabase
+from sqlgen.execution.compare import results_equal
+from sqlgen.generation import Generator
+from sqlgen.sql.exact_match import exact_set_match, hardness
+from sqlgen.types import Answer, Catalog, Dialect, Limits
+
+if TYPE_CHECKING:
+    from sqlgen.pipeline import Database
+
+__all__ = ["Mode", "Progress", "run_suite", "scratch_home", "suite_url"]
+
+Mode = Literal["hybrid", "retrieval-only", "finetune-only", "base"]
+Progress = Callable[[int, int, str], None]
+
+# Far above what a question needs, so that results are compared whole.
+_MAX_ROWS = 200_000
+
+
+def run_suite(
+    suite: Suite,
+    *,
+    generator: Generator,
+    limit: int | None = None,
+    mode: Mode = "hybrid",
+    beams: int | None = None,
+    settings: Settings | None = None,
+    home: Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Ask the questions of ``suite`` and report how many answers are right.
+
+    Indexes, catalogs and demo databases go to ``home``, else to a folder that is removed at the end;
+    the suite's own folders are only read. Latency is the wall time of one ``ask`` with its index built
+    and its model loaded. ``limit`` spreads over the suite. ``progress(done, total, what)`` is called
+    before each question. Raises UsageError for a mode that this model has not, and whatever keeps
+    the run from going on: ConnectionFailed, ModelUnavailable.
+    """
+    if mode != "hybrid":
+        raise UsageError(
+            f"mode {mode!r} needs a general model or a domain's adapter beside the shipped weights; "
+            "with these alone only 'hybrid' can be measured"
+        )
+    settings = Settings() if settings is None else settings
+    settings = replace(
+        settings, db=None, max_rows=_MAX_ROWS, beams=settings.beams if beams is None else beams
+    )
+    questions = suite.sample(limit)
+    by_database: dict[str, list[int]] = defaultdict(list)
+    for position, question in enumerate(questions):
+        by_database[question.db_id].append(position)
+    outcomes: dict[int, Outcome] = {}
+    with nullcontext(home) if home is not None else scratch_home() as folder:
+        settings = replace(settings, home=folder)
+        for db_id, positions in by_database.items():
+            place = suite.databases[db_id]
+            with _open(suite, place, settings, generator) as judge:
+                for position in positions:
+                    if progress is not None:
+                        progress(len(outcomes), len(questions), db_id)
+                    outcomes[position] = judge.outcome(questions[position])
+    if progress is not None:
+        progress(len(questions), len(questions), "done")
+    info = generator.info
+    came_from = provenance(
+        suite.hashes(by_database),
+        licence=suite.licence,
+        source=suite.source,
+        model={"name": info.name, "version": info.version, "adapter": info.adapter},
+        settings={
+            "beams": settings.beams,
+            "token_budget": settings.token_budget,
+            "min_confidence": settings.min_confidence,
+            "timeout_s": settings.timeout_s,
+            "limit": limit,
+            "seed": None,  # nothing is drawn at random
+        },
+    )
+    ordered = tuple(outcomes[position] for position in range(len(questions)))
+    return Report(suite.name, ordered, mode, came_from)
+
+
+@contextmanager
+def scratch_home() -> Iterator[Path]:
+    """A folder for one run, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="sqlgen-eval-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def suite_url(place: SuiteDatabase, home: Path) -> str:
+    """The URL of a suite's database; a demo domain is built in ``home`` first."""
+    if not place.demo:
+        return place.url
+    from sqlgen.demo import build_retail
+
+    path = home / f"{place.demo}.sqlite"
+    if not path.exists():
+        build_retail(path)
+    return f"sqlite:///{path.absolute()}"
+
+
+@contextmanager
+def _open(suite: Suite, place: SuiteDatabase, settings: Settings, generator: Generator) -> Iterator[_Judge]:
+    from sqlgen.catalog import open_engine
+    from sqlgen.execution import open_driver
+    from sqlgen.pipeline import connect
+
+    url = suite_url(place, settings.home)
+    engine = open_engine(url)
+    try:
+        with connect(engine, settings=settings, generator=generator, terms=suite.terms()) as database:
+            database.warm()
+            database.refresh(rebuild=False)
+            limits = Limits(timeout_s=settings.timeout_s, max_rows=settings.max_rows)
+            path = Path(engine.url.database) if database.dialect == "sqlite" and engine.url.database else None
+            with open_driver(engine, database.dialect) as driver:
+                gold = GoldAnswers(driver, database.catalog, database.dialect, limits, path)
+                yield _Judge(database, gold, place.catalog or database.catalog)
+    finally:
+        engine.dispose()
+
+
+class _Judge:
+    """Asks and judges the questions of one database."""
+
+    def __init__(self, database: Database, gold: GoldAnswers, catalog: Catalog) -> None:
+        self.database = database
+        self.gold = gold
+        self.catalog = catalog
+
+    def outcome(self, question: GoldQuestion) -> Outcome:
+        dialect = self.database.dialect
+        accepted = question.accepted(dialect)
+        golds = [self.gold.get(sql, question.ordered) for sql in accepted]
+        runnable = [gold for gold in golds if gold.result is not None]
+        began = time.perf_counter()
+        answer, failure, message = self._ask(question.asked)
+        latency_ms = 1000 * (time.perf_counter() - began)
+        match = next((gold for gold in runnable if _equal(gold, answer)), None)
+        if match is not None:
+            failure = ""
+        elif not runnable:
+            failure = "gold error"
+        elif not failure:
+            failure = _why_wrong(runnable[0], answer)
+        compared = match or (runnable or golds)[0]
+        sql = "" if answer is None else _without_row_limit(answer.sql)
+        return Outcome(
+            id=question.id,
+            db_id=question.db_id,
+            question=question.text,
+            gold=compared.sql,
+            sql=sql,
+            correct=match is not None,
+            confidence=0.0 if answer is None else answer.confidence,
+            status="error" if answer is None else answer.status,
+            latency_ms=latency_ms,
+            exact_match=bool(sql)
+            and any(exact_set_match(gold, sql, self.catalog, dialect) for gold in accepted),
+            valid=answer is not None and answer.result is not None,
+            difficulty=_hardness(accepted[0], self.catalog, dialect),
+            failure=failure,
+            message=message,
+            gold_error="" if runnable else golds[0].error,
+            gold_refused=next((gold.refused for gold in golds if gold.refused), ()),
+            timings_ms={} if answer is None else dict(answer.timings_ms),
+        )
+
+    def _ask(self, text: str) -> tuple[Answer | None, str, str]:
+        """The answer, and what went wrong where there is no result to compare."""
+        try:
+            answer = self.database.ask(text)
+        except ConnectionFailed:
+            raise
+        except LimitReached as error:
+            return None, f"limit: {error.limit}", str(error)
+        except (DatabaseError, UsageError) as error:
+            kind = "engine error" if isinstance(error, DatabaseError) else "not asked"
+            return None, kind, str(error)
+        if answer.status == "error":
+            return answer, "engine error", answer.message
+        if answer.status != "answered":
+            return answer, answer.status, answer.message
+        return answer, "", answer.message
+
+
+def _equal(gold: GoldResult, answer: Answer | None) -> bool:
+    if answer is None or answer.status != "answered" or answer.result is None or gold.result is None:
+        return False
+    # Of a result that was cut nobody can say what the rest holds.
+    if gold.result.truncated or answer.result.truncated:
+        return False
+    return results_equal(gold.result, answer.result, ordered=gold.ordered)
+
+
+def _why_wrong(gold: GoldResult, answer: Answer | None) -> str:
+    if answer is None or answer.result is None or gold.result is None:
+        return "no result"
+    return why_wrong(gold.result, answer.result, ordered=gold.ordered)
+
+
+def _without_row_limit(sql: str) -> str:
+    """The model's SQL without the row limit that validation added for this run."""
+    return sql.removesuffix(f" LIMIT {_MAX_ROWS + 1}")
+
+
+def _hardness(sql: str, catalog: Catalog, dialect: Dialect) -> str:
+    return hardness(sql, catalog, dialect) or "unknown"

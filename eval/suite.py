@@ -1,0 +1,432 @@
+"""Suites: questions with accepted answers, and the databases they are asked of.
+
+Three formats are read. *spider*: a JSON list of ``{"question", "query", "db_id"}``, a ``tables.json`` with
+the schemas, a folder of ``<db_id>/<db_id>.sqlite``. *bird*: the same with ``SQL`` for ``query`` and an
+``evidence`` that belongs to the question. *jsonl*: one ``{"id", "question", "sql", "db"}`` per line, where
+``sql`` is one text or a list of accepted ones, and ``db`` (a URL, or the name of a file in the folder of
+databases) may be left out when the suite has one database. ``ordered``, ``dialects`` and ``evidence`` may
+be added, as in ``GoldQuestion``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from sqlgen.catalog.naming import natural_name
+from sqlgen.errors import UsageError
+from sqlgen.types import Catalog, Column, ColumnKind, Dialect, ForeignKey, Table
+
+if TYPE_CHECKING:
+    from sqlgen.knowledge import Term
+
+__all__ = [
+    "GoldQuestion",
+    "Suite",
+    "SuiteDatabase",
+    "SuiteFormat",
+    "catalogs_of_tables_json",
+    "load_suite",
+    "suite_names",
+]
+
+SuiteFormat = Literal["spider", "bird", "jsonl"]
+_FOLDER = Path(__file__).parent / "suites"
+_SUITE_KEYS = frozenset(
+    {
+        "name", "title", "format", "licence", "source", "home_variable", "questions", "tables", "databases",
+        "database", "glossary", "demo",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GoldQuestion:
+    """A question and every answer that counts as right, the preferred one first.
+
+    ``ordered`` says whether the order of the rows counts; None leaves that to the answer's ORDER BY.
+    ``dialects`` holds the answer in dialects where it has to read differently.
+    """
+
+    id: str
+    text: str
+    db_id: str
+    gold: tuple[str, ...]
+    evidence: str = ""
+    ordered: bool | None = None
+    dialects: Mapping[str, str] = field(default_factory=dict)
+
+    def accepted(self, dialect: Dialect) -> tuple[str, ...]:
+        """The accepted answers in ``dialect``: its own wording where the suite has one."""
+        return (self.dialects[dialect],) if dialect in self.dialects else self.gold
+
+    @property
+    def asked(self) -> str:
+        """What the pipeline is asked: the question, and the evidence where the suite gives some."""
+        return f"{self.text} ({self.evidence})" if self.evidence else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteDatabase:
+    """One database of a suite. ``catalog`` is the suite's own description of it, if it has one.
+
+    ``demo`` names a demo domain that is built when the suite runs; then ``url`` is empty.
+    """
+
+    id: str
+    url: str = ""
+    path: Path | None = None
+    catalog: Catalog | None = None
+    demo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Questions, databases and where they come from. ``files`` maps a file's role to its path."""
+
+    name: str
+    questions: tuple[GoldQuestion, ...]
+    databases: Mapping[str, SuiteDatabase]
+    format: SuiteFormat = "jsonl"
+    title: str = ""
+    licence: str = ""
+    source: str = ""
+    glossary: Path | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    def sample(self, limit: int | None) -> tuple[GoldQuestion, ...]:
+        """At most ``limit`` questions, spread evenly over the suite, in its order.
+
+        >>> questions = tuple(GoldQuestion(str(n), "?", "db", ()) for n in range(10))
+        >>> [q.id for q in Suite("s", questions, {}).sample(4)]
+        ['0', '2', '5', '7']
+        """
+        count = len(self.questions)
+        if limit is None or limit >= count:
+            return self.questions
+        if limit < 1:
+            raise UsageError(f"--limit {limit} leaves no question; give 1 or more")
+        return tuple(self.questions[position * count // limit] for position in range(limit))
+
+    def terms(self) -> tuple[Term, ...]:
+        """The terms of the suite's glossary; none when it has no glossary."""
+        from sqlgen.knowledge import load_glossary
+
+        return () if self.glossary is None else load_glossary(self.glossary)
+
+    def hashes(self, db_ids: Iterable[str]) -> dict[str, str]:
+        """SHA-256 of every file that a run over ``db_ids`` reads, by role."""
+        paths = dict(self.files)
+        for db_id in db_ids:
+            path = self.databases[db_id].path
+            if path is not None:
+                paths[f"database {db_id}"] = path
+        return {role: _sha256(path) for role, path in sorted(paths.items())}
+
+
+def suite_names() -> tuple[str, ...]:
+    """The suites that come with the package, sorted."""
+    return tuple(sorted(path.parent.name for path in _FOLDER.glob("*/suite.toml")))
+
+
+def load_suite(
+    name: str,
+    *,
+    format: SuiteFormat | None = None,
+    questions: str | Path | None = None,
+    tables: str | Path | None = None,
+    databases: str | Path | None = None,
+    db: str | None = None,
+) -> Suite:
+    """The suite called ``name``, or the one in the file ``name``; the paths given override its own.
+
+    ``db`` is the URL of the one database of a *jsonl* suite. Raises UsageError that names the file and the
+    line where a suite is not what it should be.
+    """
+    settings: dict[str, Any] = {"name": name}
+    packaged = _FOLDER / name / "suite.toml" if name in suite_names() else None
+    if packaged is not None:
+        settings = _read_toml(packaged)
+    elif questions is None:
+        if not Path(name).is_file():
+            known = ", ".join(suite_names())
+            raise UsageError(f"no suite and no file {name!r}; suites: {known}; or give --questions FILE")
+        if Path(name).suffix == ".toml":
+            settings = _read_toml(Path(name))
+        else:
+            questions, settings = name, {"name": Path(name).stem}
+    home = _home(settings, packaged)
+    found = {
+        "questions": questions or _place(settings, "questions", home),
+        "tables": tables or _place(settings, "tables", home),
+        "databases": databases or _place(settings, "databases", home),
+        "glossary": _place(settings, "glossary", home),
+    }
+    paths = {role: Path(path).expanduser() for role, path in found.items() if path is not None}
+    chosen = format or settings.get("format") or _guess_format(paths.get("questions"))
+    if chosen not in get_args(SuiteFormat):
+        raise UsageError(f"unknown suite format {chosen!r}; known: {', '.join(get_args(SuiteFormat))}")
+    if "questions" not in paths:
+        variable = settings.get("home_variable")
+        hint = f", or set {variable} to the folder that holds it" if variable else ""
+        raise UsageError(f"suite {settings['name']!r} needs its data: give --questions FILE{hint}")
+    for role, path in paths.items():
+        if not path.exists():
+            raise UsageError(f"no file {path} (the {role} of suite {settings['name']!r})")
+    about = {key: str(settings.get(key, "")) for key in ("title", "licence", "source")}
+    glossary = paths.get("glossary")
+    files = {role: path for role, path in paths.items() if path.is_file()}
+    if chosen == "jsonl":
+        one = _one_database(settings, db, home)
+        golds = tuple(_read_jsonl(paths["questions"], one))
+        known_databases = _databases_of_jsonl(golds, one, paths.get("databases"))
+    else:
+        if "databases" not in paths:
+            raise UsageError(
+                f"suite {settings['name']!r} needs --databases DIR, the folder of <db_id>/<db_id>.sqlite"
+            )
+        golds = tuple(_read_spider(paths["questions"], bird=chosen == "bird"))
+        catalogs = catalogs_of_tables_json(paths["tables"]) if "tables" in paths else {}
+        known_databases = _databases_of_spider(golds, paths["databases"], catalogs)
+    if not golds:
+        raise UsageError(f"{paths['questions']} holds no question")
+    return Suite(
+        str(settings["name"]),
+        golds,
+        known_databases,
+        cast(SuiteFormat, chosen),
+        **about,
+        glossary=glossary,
+        files=files,
+    )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        settings = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    unknown = sorted(set(settings) - _SUITE_KEYS)
+    if unknown:
+        raise UsageError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(sorted(_SUITE_KEYS))}")
+    settings.setdefault("name", path.parent.name if path.name == "suite.toml" else path.stem)
+    if not settings.get("home_variable"):
+        settings["_folder"] = path.parent
+    return settings
+
+
+def _home(settings: Mapping[str, Any], packaged: Path | None) -> Path | None:
+    variable = settings.get("home_variable")
+    if variable:
+        named = os.environ.get(variable)
+        return Path(named).expanduser() if named else None
+    folder = settings.get("_folder")
+    return Path(folder) if folder is not None else packaged
+
+
+def _place(settings: Mapping[str, Any], role: str, home: Path | None) -> Path | None:
+    text = settings.get(role)
+    if not isinstance(text, str):
+        return None
+    if text.startswith("schemas:"):
+        return _schemas_folder() / text.removeprefix("schemas:")
+    return home / text if home is not None else None
+
+
+def _schemas_folder() -> Path:
+    # The two folders are neighbours, in the source tree and where they are installed.
+    return Path(__file__).resolve().parent.parent / "schemas"
+
+
+def _guess_format(questions: Path | None) -> str:
+    return "jsonl" if questions is None or questions.suffix in (".jsonl", ".ndjson") else "spider"
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid JSON: {error}") from error
+
+
+def _text(record: Mapping[str, Any], key: str, where: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise UsageError(f"{where}: {key!r} has to be a text")
+    return value.strip()
+
+
+def _read_spider(path: Path, *, bird: bool) -> Iterator[GoldQuestion]:
+    records = _read_json(path)
+    if not isinstance(records, list):
+        raise UsageError(f"{path} has to be a JSON list of questions")
+    for position, record in enumerate(records):
+        where = f"{path}, question {position}"
+        if not isinstance(record, dict):
+            raise UsageError(f"{where}: not an object")
+        sql = _text(record, "SQL" if bird else "query", where)
+        name = record.get("question_id", position) if bird else position
+        evidence = str(record.get("evidence") or "").strip() if bird else ""
+        yield GoldQuestion(
+            str(name), _text(record, "question", where), _text(record, "db_id", where), (sql,), evidence
+        )
+
+
+def _read_jsonl(path: Path, one: SuiteDatabase | None) -> Iterator[GoldQuestion]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text") from error
+    seen: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{where}: not valid JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise UsageError(f"{where}: not an object")
+        accepted = record.get("sql")
+        texts = [accepted] if isinstance(accepted, str) else accepted
+        if (
+            not isinstance(texts, list)
+            or not texts
+            or not all(isinstance(t, str) and t.strip() for t in texts)
+        ):
+            raise UsageError(f"{where}: 'sql' has to be a text or a list of texts")
+        name = str(record.get("id", number))
+        if name in seen:
+            raise UsageError(f"{where}: a second question with the id {name!r}")
+        seen.add(name)
+        if one is None and "db" not in record:
+            raise UsageError(f"{where}: no 'db'; name one there or give --db URL")
+        db_id = one.id if one is not None else _text(record, "db", where)
+        evidence = str(record.get("evidence") or "").strip()
+        golds = tuple(text.strip() for text in texts)
+        ordered, dialects = record.get("ordered"), record.get("dialects") or {}
+        if not (ordered is None or isinstance(ordered, bool)):
+            raise UsageError(f"{where}: 'ordered' has to be true or false")
+        if not isinstance(dialects, dict) or not all(isinstance(v, str) for v in dialects.values()):
+            raise UsageError(f"{where}: 'dialects' has to map dialects to SQL")
+        text = _text(record, "question", where)
+        yield GoldQuestion(name, text, db_id, golds, evidence, ordered, dialects)
+
+
+def _one_database(settings: Mapping[str, Any], db: str | None, home: Path | None) -> SuiteDatabase | None:
+    if db is not None:
+        return SuiteDatabase(_readable_name(db), db, _sqlite_path(db))
+    if settings.get("demo"):
+        return SuiteDatabase(str(settings["demo"]), demo=str(settings["demo"]))
+    if settings.get("database"):
+        text = str(settings["database"])
+        if "://" in text:
+            return SuiteDatabase(_readable_name(text), text, _sqlite_path(text))
+        path = (home or Path()) / text
+        return SuiteDatabase(path.stem, _sqlite_url(path), path)
+    return None
+
+
+def _readable_name(url: str) -> str:
+    return url.rpartition("/")[2].partition("?")[0].partition(".")[0] or "database"
+
+
+def _sqlite_path(url: str) -> Path | None:
+    text = url.removeprefix("sqlite:///").partition("?")[0]
+    return Path(text) if url.startswith("sqlite:///") and Path(text).is_file() else None
+
+
+def _sqlite_url(path: Path) -> str:
+    return f"sqlite:///{path.absolute()}"
+
+
+def _databases_of_jsonl(
+    golds: Iterable[GoldQuestion], one: SuiteDatabase | None, folder: Path | None
+) -> dict[str, SuiteDatabase]:
+    if one is not None:
+        return {one.id: one}
+    found: dict[str, SuiteDatabase] = {}
+    for db_id in dict.fromkeys(gold.db_id for gold in golds):
+        if "://" in db_id:
+            found[db_id] = SuiteDatabase(db_id, db_id, _sqlite_path(db_id))
+        elif folder is not None:
+            found[db_id] = _database_file(db_id, folder, None)
+        else:
+            raise UsageError(f"database {db_id!r} is no URL; give --databases DIR, the folder that holds it")
+    return found
+
+
+def _databases_of_spider(
+    golds: Iterable[GoldQuestion], folder: Path, catalogs: Mapping[str, Catalog]
+) -> dict[str, SuiteDatabase]:
+    asked = list(dict.fromkeys(gold.db_id for gold in golds))
+    found = {db_id: _database_file(db_id, folder, catalogs.get(db_id)) for db_id in asked}
+    for db_id, catalog in catalogs.items():
+        path = folder / db_id / f"{db_id}.sqlite"
+        if db_id not in found and path.is_file():
+            found[db_id] = SuiteDatabase(db_id, _sqlite_url(path), path, catalog)
+    return found
+
+
+def _database_file(db_id: str, folder: Path, catalog: Catalog | None) -> SuiteDatabase:
+    for path in (folder / db_id / f"{db_id}.sqlite", folder / f"{db_id}.sqlite", folder / f"{db_id}.db"):
+        if path.is_file():
+            return SuiteDatabase(db_id, _sqlite_url(path), path, catalog)
+    raise UsageError(f"no database {db_id!r} in {folder}; looked for {db_id}/{db_id}.sqlite")
+
+
+_KINDS: dict[str, ColumnKind] = {"text": "text", "number": "number", "time": "date", "boolean": "bool"}
+
+
+def catalogs_of_tables_json(path: Path) -> dict[str, Catalog]:
+    """Spider's ``tables.json`` as catalogs by ``db_id``: tables, columns, keys."""
+    catalogs: dict[str, Catalog] = {}
+    for entry in _read_json(path):
+        try:
+            catalogs[entry["db_id"]] = _catalog_of_entry(entry)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise UsageError(f"{path} is not in Spider's tables.json format: {error!r}") from error
+    return catalogs
+
+
+def _catalog_of_entry(entry: Mapping[str, Any]) -> Catalog:
+    names: list[str] = entry["table_names_original"]
+    columns: list[list[Column]] = [[] for _ in names]
+    keys: list[list[ForeignKey]] = [[] for _ in names]
+    # A composite primary key is a list inside the list.
+    primary = {i for key in entry["primary_keys"] for i in (key if isinstance(key, list) else [key])}
+    originals: list[tuple[int, str]] = [(owner, name) for owner, name in entry["column_names_original"]]
+    for number, ((owner, name), kind) in enumerate(zip(originals, entry["column_types"], strict=True)):
+        if owner >= 0:
+            words = entry["column_names"][number][1]
+            comment = words if words != natural_name(name) else ""
+            column = Column(name, kind, _KINDS.get(kind, "other"), comment, primary_key=number in primary)
+            columns[owner].append(column)
+    for source, target in entry["foreign_keys"]:
+        (owner, column_name), (target_owner, target_column) = originals[source], originals[target]
+        keys[owner].append(ForeignKey((column_name,), names[target_owner], (target_column,)))
+    tables = tuple(
+        Table(name, tuple(columns[i]), foreign_keys=tuple(keys[i])) for i, name in enumerate(names)
+    )
+    return Catalog("sqlite", tables)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""One folder per domain, data only: DDL, descriptions, glossary, golden questions."""

@@ -1,0 +1,565 @@
+"""The commands. Each returns its exit code; errors travel as exceptions to ``main``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import click
+
+from sqlgen.config import Settings, load_settings
+from sqlgen.errors import SqlgenError, UsageError
+from sqlgen.types import Dialect, Finding, Rejection
+
+if TYPE_CHECKING:
+    from sqlgen.cli.progress import ProgressBar
+    from sqlgen.pipeline import Database, Reply
+
+__all__ = ["root"]
+
+EXIT_CODES = {"answered": 0, "rejected": 3, "abstained": 4, "error": 5}
+FORMATS = ("table", "json", "csv", "markdown", "sql")
+DIALECTS = get_args(Dialect)
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+db_option = click.option(
+    "--db", metavar="URL", help="Database to ask: a SQLAlchemy URL or a file. Else SQLGEN_DB or sqlgen.toml."
+)
+schema_options = _options(
+    click.option(
+        "--schema-file", metavar="DDL", type=click.Path(path_type=Path), help="A DDL file, no database."
+    ),
+    click.option(
+        "--dialect", type=click.Choice(DIALECTS), help="SQL dialect; needed with --schema-file only."
+    ),
+)
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+answer_options = _options(
+    format_option,
+    click.option("--sql-only", is_flag=True, help="Print the SQL alone; nothing is executed."),
+    click.option("--dry-run", is_flag=True, help="Write and check the SQL, execute nothing."),
+    click.option("--explain", is_flag=True, help="Say what was retrieved and what became of each candidate."),
+    click.option("--model", metavar="NAME", help="Which model writes the SQL."),
+    click.option("--max-rows", type=int, metavar="N", help="Rows at most (1000)."),
+    click.option(
+        "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Seconds a query may run (30)."
+    ),
+    click.option("--beams", type=int, metavar="N", help="Candidates that the model writes (4)."),
+    click.option("--min-confidence", type=float, metavar="P", help="Abstain below this confidence (0 to 1)."),
+)
+
+
+def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from importlib import metadata
+
+    try:
+        version = metadata.version("sqlgen")
+    except metadata.PackageNotFoundError:
+        version = "(not installed)"
+    click.echo(f"sqlgen {version}")
+    context.exit(0)
+
+
+@click.group(
+    name="sqlgen",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_example("sqlgen demo", 'sqlgen ask --db sqlite:///shop.db "How many orders came in last month?"'),
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def root() -> None:
+    """Ask a database in plain words; get checked, read-only SQL and its answer.
+
+    \b
+    Exit codes: 0 answered, 2 wrong usage, 3 rejected by validation, 4 abstained,
+    5 database error, 6 a limit reached, 7 model unavailable, 1 anything else.
+    """
+
+
+# --- ask and demo ------------------------------------------------------------------------------------------
+
+
+@root.command(epilog=_example('sqlgen ask --db sqlite:///shop.db "Which five products sold best in 2025?"'))
+@db_option
+@schema_options
+@answer_options
+@click.argument("question", nargs=-1, required=True)
+def ask(
+    db: str | None,
+    schema_file: Path | None,
+    dialect: Dialect | None,
+    question: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Answer QUESTION with SQL, its result and what both rest on. A lone - reads it from stdin."""
+    text = _words(question)
+    with _connect(db, schema_file, dialect, options) as database:
+        reply = _answer(database, text, options)
+    _print_reply(reply, options)
+    return EXIT_CODES[reply.status]
+
+
+@root.command(epilog=_example("sqlgen demo", 'sqlgen demo "How many customers live in Berlin?"'))
+@answer_options
+@click.argument("question", nargs=-1)
+def demo(question: tuple[str, ...], **options: Any) -> int:
+    """Answer QUESTION about the demo shop, or a short tour of questions.
+
+    The demo database is built on first use.
+    """
+    from sqlgen import demo as shop
+    from sqlgen.cli.progress import ProgressBar
+    from sqlgen.knowledge import Term
+    from sqlgen.pipeline import connect
+
+    settings = _settings(options, None)
+    text = _words(question) if question else None
+    with ProgressBar() as bar:
+        path = shop.ensure_demo(bar, home=settings.home)
+    terms = [
+        Term(term.name, term.definition, term.synonyms, term.kind == "metric", term.sql, "retail glossary")
+        for term in shop.retail_glossary()
+    ]
+    url = f"sqlite:///{path}"
+    with ProgressBar() as bar, connect(url, settings=settings, terms=terms, progress=bar) as database:
+        if text is None:
+            asked = {golden.id: golden.question for golden in shop.retail_goldens()}
+            return _tour(database, [asked[key] for key in shop.tour()], options, bar)
+        reply = _answer(database, text, options)
+    _print_reply(reply, options)
+    return EXIT_CODES[reply.status]
+
+
+def _tour(database: Database, questions: list[str], options: dict[str, Any], bar: ProgressBar) -> int:
+    from sqlgen.cli import present, terminal
+
+    replies = []
+    for number, text in enumerate(questions, start=1):
+        reply = _answer(database, text, options)
+        bar.close()
+        replies.append(reply)
+        if options["format_"] == "json":
+            continue
+        if options["format_"] == "table":
+            terminal.heading(f"{number}. {text}")
+        _print_reply(reply, options)
+        click.echo()
+    if options["format_"] == "json":
+        click.echo(present.json_text([reply.to_dict() for reply in replies]))
+    return next((code for reply in replies if (code := EXIT_CODES[reply.status])), 0)
+
+
+def _answer(database: Database, text: str, options: dict[str, Any]) -> Reply:
+    try:
+        return _ask(database, text, options)
+    except UsageError:
+        raise
+    except SqlgenError as error:
+        if options["format_"] == "json":
+            _print_error_document(database, text, error)
+        raise
+
+
+def _ask(database: Database, text: str, options: dict[str, Any]) -> Reply:
+    writes_only = options["dry_run"] or options["sql_only"] or options["format_"] == "sql"
+    return database.ask(text, execute=not writes_only)
+
+
+def _print_reply(reply: Reply, options: dict[str, Any]) -> None:
+    from sqlgen.cli import present, terminal
+
+    format_ = "sql" if options["sql_only"] and options["format_"] != "json" else options["format_"]
+    if format_ == "json":
+        document = reply.to_dict()
+        if options["explain"]:
+            from sqlgen.export import context_document
+
+            document["context"] = context_document(reply.context) if reply.context else None
+        click.echo(present.json_text(document))
+        return
+    if reply.status != "answered":
+        terminal.print_unanswered(reply)
+    elif format_ == "sql" or (reply.result is None and format_ != "table"):
+        click.echo(present.safe_text(reply.sql, keep="\n\t"))
+    elif format_ == "table":
+        terminal.print_answer(reply)
+    elif reply.result is not None:
+        _print_rows([c.name for c in reply.result.columns], reply.result.rows, format_)
+        if reply.result.truncated:
+            _say(f"warning: only the first {len(reply.result.rows)} rows; more exist (--max-rows N)")
+    if options["explain"]:
+        terminal.print_explanation(reply)
+
+
+def _print_rows(names: list[str], rows: Any, format_: str) -> None:
+    from sqlgen.cli import present
+
+    if format_ == "csv":
+        click.echo(present.csv_text(names, rows), nl=False)
+    elif format_ == "markdown":
+        click.echo(present.markdown_text(names, rows), nl=False)
+    else:
+        from sqlgen.cli import terminal
+
+        terminal.print_rows(names, rows)
+
+
+def _print_error_document(database: Database, text: str, error: SqlgenError) -> None:
+    from sqlgen.cli import present
+
+    document = {
+        "question": text,
+        "status": "error",
+        "sql": "",
+        "dialect": database.dialect,
+        "columns": [],
+        "rows": [],
+        "row_count": None,
+        "truncated": False,
+        "confidence": 0.0,
+        "citations": [],
+        "candidates": [],
+        "findings": [{"rule": type(error).__name__, "message": present.one_line(str(error)), "span": None}],
+        "message": present.one_line(str(error)),
+    }
+    click.echo(present.json_text(document))
+
+
+# --- retrieve and check ------------------------------------------------------------------------------------
+
+
+@root.command(epilog=_example('sqlgen retrieve --db sqlite:///shop.db --k 3 "late shipments by carrier"'))
+@db_option
+@schema_options
+@format_option
+@click.option("--k", type=click.IntRange(1, 1000), default=10, show_default=True, help="Tables at most.")
+@click.argument("question", nargs=-1, required=True)
+def retrieve(
+    db: str | None,
+    schema_file: Path | None,
+    dialect: Dialect | None,
+    format_: str,
+    k: int,
+    question: tuple[str, ...],
+) -> int:
+    """Show what retrieval would hand the model for QUESTION, with scores and reasons."""
+    from sqlgen.cli import present, terminal
+    from sqlgen.export import context_document
+
+    text = _words(question)
+    if format_ == "sql":
+        raise UsageError("retrieve has no SQL to print; use --format table, json, csv or markdown")
+    with _connect(db, schema_file, dialect) as database:
+        context = database.retrieve(text, k)
+    if format_ == "json":
+        click.echo(present.json_text(context_document(context)))
+    elif format_ == "table":
+        terminal.print_context(context)
+    else:
+        rows = [
+            [piece.table.key, piece.score, piece.reason, ", ".join(c.name for c in piece.table.columns)]
+            for piece in context.tables
+        ]
+        _print_rows(["table", "score", "reason", "columns"], rows, format_)
+    return 0
+
+
+@root.command(
+    epilog=_example(
+        'sqlgen check --db sqlite:///shop.db "SELECT name FROM products"',
+        "sqlgen check --schema-file shop.sql --dialect postgres --batch queries.jsonl",
+    )
+)
+@db_option
+@schema_options
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "json")), default="table", help="How to print."
+)
+@click.option(
+    "--batch",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help='Lines {"id", "sql", "dialect"}; - is stdin.',
+)
+@click.argument("sql", required=False)
+def check(
+    db: str | None,
+    schema_file: Path | None,
+    dialect: Dialect | None,
+    format_: str,
+    batch: Path | None,
+    sql: str | None,
+) -> int:
+    """Validate SQL without running it; - reads it from stdin. Exit code 3 when it is rejected."""
+    if (sql is None) == (batch is None):
+        raise UsageError("give one SQL statement (or - for stdin), or --batch FILE")
+    if sql == "-":
+        sql = _stdin_text("the SQL")
+    # With a schema file, each line of a batch may name its own dialect.
+    with _connect(db, schema_file, dialect) as database:
+        if batch is not None:
+            return _check_batch(database, batch)
+        assert sql is not None
+        return _check_one(database, sql, format_)
+
+
+def _check_one(database: Database, sql: str, format_: str) -> int:
+    from sqlgen.cli import present, terminal
+
+    outcome = database.check(sql)
+    if format_ == "json":
+        click.echo(present.json_text(_verdict(outcome, database.dialect)))
+    else:
+        terminal.print_verdict(outcome)
+    return EXIT_CODES["rejected"] if isinstance(outcome, Rejection) else 0
+
+
+def _verdict(outcome: Any, dialect: str) -> dict[str, Any]:
+    if isinstance(outcome, Rejection):
+        return {
+            "verdict": "reject",
+            "findings": [_finding(f) for f in outcome.findings],
+            "sql": outcome.sql,
+            "dialect": dialect,
+        }
+    return {
+        "verdict": "allow",
+        "findings": [_finding(f) for f in outcome.warnings],
+        "sql": outcome.sql,
+        "dialect": outcome.dialect,
+        "tables": list(outcome.tables),
+        "columns": list(outcome.columns),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "message": finding.message,
+        "span": list(finding.span) if finding.span else None,
+    }
+
+
+def _check_batch(database: Database, path: Path) -> int:
+    from sqlgen.cli import present
+
+    code = 0
+    for number, line in _lines(path):
+        identity, outcome = _check_line(database, number, line)
+        if isinstance(outcome, Rejection):
+            code = EXIT_CODES["rejected"]
+            verdict, findings = "reject", outcome.findings
+        else:
+            verdict, findings = "allow", outcome.warnings
+        document = {"id": identity, "verdict": verdict, "findings": [_finding(f) for f in findings]}
+        click.echo(present.json_text(document, indent=None))
+    return code
+
+
+def _check_line(database: Database, number: int, line: bytes) -> tuple[Any, Any]:
+    def refuse(message: str) -> Rejection:
+        return Rejection("", (Finding("input", f"line {number}: {message}"),))
+
+    try:
+        entry = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+    except UnicodeDecodeError:
+        return None, refuse("not UTF-8 text")
+    except json.JSONDecodeError as error:
+        return None, refuse(f"not JSON ({error.msg})")
+    except RecursionError:
+        return None, refuse("not JSON that can be read (nested too deep)")
+    if not isinstance(entry, dict):
+        return None, refuse('not an object like {"id": 1, "sql": "SELECT 1"}')
+    identity, sql, dialect = entry.get("id"), entry.get("sql"), entry.get("dialect")
+    if not isinstance(sql, str):
+        return identity, refuse('no text under "sql"')
+    if dialect is not None and dialect not in DIALECTS:
+        return identity, refuse(f"unknown dialect {dialect!r}; known: {', '.join(DIALECTS)}")
+    return identity, database.check(sql, dialect=dialect)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    if str(path) == "-":
+        yield from _numbered(sys.stdin.buffer)
+        return
+    try:
+        with path.open("rb") as file:
+            yield from _numbered(file)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _numbered(lines: Any) -> Iterator[tuple[int, bytes]]:
+    return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+# --- index -------------------------------------------------------------------------------------------------
+
+
+@root.group(epilog=_example("sqlgen index status --db sqlite:///shop.db"))
+def index() -> None:
+    """The retrieval index of a database: build, refresh, status."""
+
+
+def _index_command(name: str, help_: str, work: Callable[[Database], dict[str, object]]) -> None:
+    @index.command(name, help=help_, epilog=_example(f"sqlgen index {name} --db sqlite:///shop.db"))
+    @db_option
+    @schema_options
+    @click.option(
+        "--format", "format_", type=click.Choice(("table", "json")), default="table", help="How to print."
+    )
+    def run(db: str | None, schema_file: Path | None, dialect: Dialect | None, format_: str) -> int:
+        from sqlgen.cli import present, terminal
+
+        with _connect(db, schema_file, dialect) as database:
+            status = work(database)
+        if format_ == "json":
+            click.echo(present.json_text(status))
+        else:
+            terminal.print_pairs(status)
+        return 0
+
+
+_index_command(
+    "build", "Read the schema and its values anew and build the index from scratch.", lambda db: db.refresh()
+)
+_index_command(
+    "refresh",
+    "Bring the index up to date with the schema; does nothing when it fits.",
+    lambda db: db.refresh(rebuild=False),
+)
+_index_command(
+    "status",
+    "Say what the index holds and whether it fits the schema; builds nothing.",
+    lambda db: db.index_status(),
+)
+
+
+# --- eval --------------------------------------------------------------------------------------------------
+
+
+@root.command(
+    name="eval",
+    epilog=_example(
+        "sqlgen eval retail",
+        "sqlgen eval dev --suite-format spider --questions dev.json --tables tables.json --databases DIR",
+    ),
+)
+@click.argument("suite", required=False, default="retail")
+@click.option(
+    "--suite-format", type=click.Choice(("spider", "bird", "jsonl")), help="How the suite is written."
+)
+@click.option("--questions", type=click.Path(path_type=Path), metavar="FILE", help="The suite's questions.")
+@click.option("--tables", type=click.Path(path_type=Path), metavar="FILE", help="The suite's tables.json.")
+@click.option("--databases", type=click.Path(path_type=Path), metavar="DIR", help="Its databases.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="Write a report there.")
+@click.option("--predictions", type=click.Path(path_type=Path), metavar="FILE", help="One line per question.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="The first N questions only.")
+@click.option(
+    "--mode",
+    type=click.Choice(("hybrid", "retrieval-only", "finetune-only", "base")),
+    default="hybrid",
+    show_default=True,
+    help="Which parts take part.",
+)
+@click.option("--retrieval", is_flag=True, help="Measure retrieval alone.")
+@click.option("--per-database", is_flag=True, help="With --retrieval: the right database is known.")
+@click.option("--db", metavar="URL", help="The database of a jsonl suite.")
+@click.option("--model", metavar="NAME", help="Which model writes the SQL.")
+@click.option("--beams", type=click.IntRange(1, 16), metavar="N", help="Candidates that the model writes.")
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "json")), default="table", help="How to print."
+)
+def eval_(**options: Any) -> int:
+    """Measure answers (or, with --retrieval, retrieval alone) on SUITE, questions with known SQL."""
+    from sqlgen.cli import present
+    from sqlgen.cli.progress import ProgressBar
+    from sqlgen.eval import render_summary, run_from_options
+
+    format_ = options.pop("format_")
+    settings = load_settings({"model": options.pop("model")})
+    with ProgressBar() as bar:
+        figures = run_from_options(**options, settings=settings, progress=bar)
+    click.echo(present.json_text(figures) if format_ == "json" else render_summary(figures))
+    return 0
+
+
+# --- shared ------------------------------------------------------------------------------------------------
+
+
+def _say(message: str) -> None:
+    from sqlgen.cli import present
+
+    click.echo(present.one_line(message), err=True)
+
+
+def _settings(options: dict[str, Any], db: str | None) -> Settings:
+    flags = {key: options.get(key) for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence")}
+    return load_settings({**flags, "db": db})
+
+
+def _words(question: tuple[str, ...]) -> str:
+    from sqlgen.pipeline import check_question
+
+    return check_question(_stdin_text("the question") if question == ("-",) else " ".join(question))
+
+
+def _stdin_text(what: str) -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{what} on stdin is not UTF-8 text") from error
+
+
+@contextmanager
+def _connect(
+    db: str | None,
+    schema_file: Path | None,
+    dialect: Dialect | None,
+    options: dict[str, Any] | None = None,
+) -> Iterator[Database]:
+    """The database of a command, with a progress bar that clears itself."""
+    if db is not None and schema_file is not None:
+        raise UsageError("give --db or --schema-file, not both")
+    settings = _settings(options or {}, db)
+    from sqlgen.cli.progress import ProgressBar
+    from sqlgen.pipeline import connect
+
+    with (
+        ProgressBar() as bar,
+        connect(schema_file=schema_file, dialect=dialect, settings=settings, progress=bar) as database,
+    ):
+        yield database

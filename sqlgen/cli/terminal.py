@@ -1,0 +1,203 @@
+"""Answers for a person: coloured on a terminal, plain text in a pipe or a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlgen.cli.present import break_lines, cell_text, cell_width, is_number, one_line, plain_table, safe_text
+from sqlgen.types import Answer, Citation, Rejection, RetrievedContext, ValidatedQuery
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "heading",
+    "print_answer",
+    "print_context",
+    "print_explanation",
+    "print_pairs",
+    "print_rows",
+    "print_unanswered",
+    "print_verdict",
+]
+
+_NARROWEST_COLUMN = 6
+
+
+def _console() -> Console | None:
+    """A console when stdout is a terminal, else None."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(highlight=False, emoji=False, markup=False)
+
+
+def _line(text: str, style: str = "") -> None:
+    console = _console()
+    if console is None:
+        print(text)
+    else:
+        console.print(text, style=style or None)
+
+
+def heading(text: str) -> None:
+    """A question of the tour."""
+    _line(one_line(text), "bold cyan")
+
+
+def print_answer(answer: Answer) -> None:
+    """SQL, result, citations, confidence and timings."""
+    _print_sql(answer.sql)
+    print()
+    result = answer.result
+    if result is not None:
+        print_rows([column.name for column in result.columns], result.rows)
+        count = len(result.rows)
+        shown = f"({count} row{'' if count == 1 else 's'})"
+        if result.truncated:
+            shown = f"(the first {count} rows; more exist: --max-rows N)"
+        _line(shown, "yellow" if result.truncated else "dim")
+        print()
+    rests = _rests_on(answer.citations)
+    if rests:
+        _line(f"rests on  {rests}", "dim")
+    for finding in answer.findings:
+        _line(f"note  {one_line(finding.message)}", "yellow")
+    _line(_footer(answer), "dim")
+
+
+def _footer(answer: Answer) -> str:
+    spent = " + ".join(
+        f"{stage} {answer.timings_ms[stage]:.0f}"
+        for stage in ("retrieve", "generate", "validate", "execute")
+        if answer.timings_ms.get(stage, 0) >= 0.5
+    )
+    adapter = f" with {answer.model.adapter}" if answer.model.adapter else ""
+    model = one_line(f"{answer.model.name} {answer.model.version}{adapter}")
+    total = answer.timings_ms.get("total", 0)
+    return f"confidence {answer.confidence:.2f} | {model} | {total:.0f} ms" + (f" = {spent}" if spent else "")
+
+
+def _rests_on(citations: Sequence[Citation]) -> str:
+    columns: dict[str, list[str]] = {c.name: [] for c in citations if c.kind == "table"}
+    for citation in citations:
+        if citation.kind == "column":
+            table, _, column = citation.name.rpartition(".")
+            columns.setdefault(table, []).append(column)
+    parts = [f"{table} ({', '.join(names)})" if names else table for table, names in columns.items()]
+    parts += [f"{c.source} = '{c.name}'" for c in citations if c.kind == "value"]
+    parts += [f'{c.kind} "{c.name}"' for c in citations if c.kind not in ("table", "column", "value")]
+    return one_line("; ".join(parts))
+
+
+def _print_sql(sql: str) -> None:
+    text = break_lines(safe_text(sql, keep="\n\t"))
+    console = _console()
+    if console is None or console.no_color or not console.is_terminal:
+        print(text)
+        return
+    from rich.syntax import Syntax
+
+    console.print(Syntax(text, "sql", theme="ansi_dark", background_color="default", word_wrap=True))
+
+
+def print_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows as a table that fits the terminal; one block per row when the columns don't fit."""
+    console = _console()
+    if console is None:
+        print(plain_table(names, rows), end="")
+        return
+    if len(names) * (_NARROWEST_COLUMN + 3) > console.width:
+        _print_blocks(console, names, rows)
+        return
+    from rich.box import ASCII2, SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=ASCII2 if console.options.ascii_only else SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for position, name in enumerate(names):
+        cells = [row[position] for row in rows if row[position] is not None]
+        right = bool(cells) and all(map(is_number, cells))
+        # Numbers that wrap cannot be read, so they keep their width.
+        table.add_column(
+            Text(safe_text(name)), justify="right" if right else "left", no_wrap=right, overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(Text(cell_text(cell), style="dim italic" if cell is None else "") for cell in row))
+    console.print(table)
+
+
+def _print_blocks(console: Console, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    heads = [safe_text(name) for name in names]
+    width = min(max(map(cell_width, heads)), max(10, console.width // 3))
+    for number, row in enumerate(rows, start=1):
+        console.print(f"row {number}", style="bold")
+        for head, cell in zip(heads, row, strict=True):
+            console.print(f"  {head}{' ' * (width - cell_width(head))}  {cell_text(cell)}", overflow="fold")
+
+
+def print_unanswered(answer: Answer) -> None:
+    """Why there is no answer, on stderr."""
+    status = "error" if answer.status == "error" else answer.status
+    print(f"{status}: {one_line(answer.message)}", file=sys.stderr)
+    for finding in answer.findings[1:]:
+        print(f"  {finding.rule}: {one_line(finding.message)}", file=sys.stderr)
+
+
+def print_explanation(answer: Answer) -> None:
+    """What was retrieved, and what became of each candidate."""
+    print()
+    if answer.context is not None:
+        print_context(answer.context)
+        print()
+    rows = [
+        [position, round(candidate.logprob, 2), verdict, one_line(candidate.sql)]
+        for position, (candidate, verdict) in enumerate(answer.candidates, start=1)
+    ]
+    if rows:
+        print_rows(["candidate", "log p", "verdict", "SQL"], rows)
+
+
+def print_context(context: RetrievedContext) -> None:
+    """Retrieved tables, values and terms."""
+    rows = [
+        [piece.table.key, round(piece.score, 3), piece.reason, ", ".join(c.name for c in piece.table.columns)]
+        for piece in context.tables
+    ]
+    print_rows(["table", "score", "reason", "columns"], rows)
+    for match in context.values:
+        _line(one_line(f"value  {match.table}.{match.column} = '{match.value}'  ({match.score:.2f})"))
+    for term in context.terms:
+        _line(one_line(f"{term.kind}  {term.name}: {term.text}  ({term.source})"))
+    for query in context.queries:
+        _line(one_line(f"query  {query.question}: {query.sql}  ({query.source})"))
+    if context.omitted:
+        _line(one_line(f"omitted for the token budget: {', '.join(context.omitted)}"), "yellow")
+    _line(f"{context.token_count} tokens", "dim")
+
+
+def print_verdict(outcome: ValidatedQuery | Rejection) -> None:
+    """Allow or reject, with the reasons."""
+    if isinstance(outcome, Rejection):
+        _line("reject", "bold red")
+        for finding in outcome.findings:
+            where = f" (characters {finding.span[0]} to {finding.span[1]})" if finding.span else ""
+            _line(f"  {finding.rule}: {one_line(finding.message)}{where}")
+        return
+    _line("allow", "bold green")
+    if outcome.columns or outcome.tables:
+        cited = [Citation("table", key, "", 0.0) for key in outcome.tables]
+        cited += [Citation("column", name, "", 0.0) for name in outcome.columns]
+        _line(f"  reads {_rests_on(cited)}")
+    for finding in outcome.warnings:
+        _line(f"  note: {one_line(finding.message)}", "yellow")
+
+
+def print_pairs(pairs: Mapping[str, object]) -> None:
+    """Names and values, one per line."""
+    width = max(map(len, pairs))
+    for name, value in pairs.items():
+        _line(f"{name:<{width}}  {one_line(str(value))}")

@@ -1,0 +1,195 @@
+"""Settings: defaults < sqlgen.toml < environment < flags. Read once, passed down; unknown keys are errors.
+
+``sqlgen.toml`` is the nearest one from the working directory upwards, or the file that ``SQLGEN_CONFIG``
+names. Every key may come from the environment as ``SQLGEN_<KEY>``. A relative path in the file counts
+from the file's own folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from sqlgen.errors import ConfigError
+
+__all__ = ["CONFIG_FILE", "Settings", "load_settings", "nearest"]
+
+CONFIG_FILE = "sqlgen.toml"
+_PREFIX = "SQLGEN_"
+_OTHER_VARIABLES = frozenset({"SQLGEN_CONFIG", "SQLGEN_DEBUG"})
+
+
+def _default_home() -> Path:
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+        return (Path(base) if base else Path.home() / "AppData" / "Local") / "sqlgen"
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "sqlgen"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a user may set.
+
+    ``db`` is a SQLAlchemy URL; ``home`` the folder of indexes and the demo database; ``token_budget``
+    the word pieces that retrieval may spend; ``min_confidence`` (0 to 1) the confidence below which
+    an answer abstains.
+
+    >>> Settings().max_rows, Settings(timeout_s=5).timeout_s
+    (1000, 5)
+    """
+
+    db: str | None = None
+    model: str = "shipped"
+    max_rows: int = 1000
+    timeout_s: float = 30.0
+    beams: int = 4
+    min_confidence: float = 0.0
+    token_budget: int = 440
+    home: Path = field(default_factory=_default_home)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "db")
+        return f"Settings(db={'…' if self.db else None}, {shown})"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What an error message adds about an unknown word: the nearest known one, or all of them.
+
+    >>> nearest("max_row", ["max_rows", "db"]), nearest("zzz", ["max_rows", "db"])
+    ("nearest: 'max_rows'", 'known: db, max_rows')
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"nearest: {close[0]!r}" if close else f"known: {', '.join(names)}"
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    cwd: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings in force: a flag that is None was not given.
+
+    Raises ConfigError when a key is unknown, a value makes no sense, or the file cannot be read.
+
+    >>> load_settings({"beams": 2, "db": None}, cwd=Path("/"), environ={"SQLGEN_MAX_ROWS": "7"}).max_rows
+    7
+    """
+    environ = os.environ if environ is None else environ
+    settings = Settings()
+    path = _config_path(Path.cwd() if cwd is None else cwd, environ)
+    if path is not None:
+        settings = _apply(settings, _from_file(path), f"in {path}", path.parent)
+    settings = _apply(settings, _from_environment(environ), "in the environment", None)
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    return _apply(settings, given, "given", None)
+
+
+def _config_path(cwd: Path, environ: Mapping[str, str]) -> Path | None:
+    named = environ.get("SQLGEN_CONFIG")
+    if named:
+        return Path(named).expanduser()
+    for folder in (cwd, *cwd.parents):
+        path = folder / CONFIG_FILE
+        if path.is_file():
+            return path
+    return None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings in {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text; write it again as TOML") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in environ.items():
+        if not name.startswith(_PREFIX) or name in _OTHER_VARIABLES or name.startswith("SQLGEN_TEST_"):
+            continue
+        key = name.removeprefix(_PREFIX).lower()
+        if key not in _READERS:
+            known = [_PREFIX + k.upper() for k in _READERS] + sorted(_OTHER_VARIABLES)
+            raise ConfigError(f"unknown environment variable {name}; {nearest(name, known)}")
+        if value:
+            found[key] = value
+    return found
+
+
+def _apply(settings: Settings, given: Mapping[str, Any], where: str, folder: Path | None) -> Settings:
+    changes: dict[str, Any] = {}
+    for key, value in given.items():
+        reader = _READERS.get(key)
+        if reader is None:
+            raise ConfigError(f"unknown setting {key!r} {where}; {nearest(key, _READERS)}")
+        try:
+            changes[key] = reader(value)
+        except ValueError as error:
+            raise ConfigError(f"setting {key!r} {where}: {error}") from None
+    if folder is not None and "home" in changes:
+        changes["home"] = folder / changes["home"]
+    if folder is not None and "db" in changes:
+        changes["db"] = _relative_to(folder, changes["db"])
+    return replace(settings, **changes)
+
+
+def _relative_to(folder: Path, url: str) -> str:
+    for prefix in ("sqlite:///", "duckdb:///"):
+        rest = url.removeprefix(prefix)
+        if rest != url and rest and rest != ":memory:" and not Path(rest).is_absolute():
+            return prefix + str(folder / rest)
+    return url
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+def _number(least: float, most: float, kind: type[int] | type[float]) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        wanted = "a whole number" if kind is int else "a number"
+        fault = ValueError(f"{value!r} is not {wanted} from {least:g} to {most:g}")
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise fault
+        try:
+            number = float(value)
+        except ValueError:
+            raise fault from None
+        if not least <= number <= most or (kind is int and number != int(number)):
+            raise fault
+        return kind(number)
+
+    return read
+
+
+def _folder(value: Any) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value).strip():
+        raise ValueError(f"{value!r} is not a folder")
+    return Path(value).expanduser()
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "db": _text,
+    "model": _text,
+    "max_rows": _number(1, 1_000_000, int),
+    "timeout_s": _number(0.05, 86_400, float),
+    "beams": _number(1, 16, int),
+    "min_confidence": _number(0, 1, float),
+    "token_budget": _number(50, 100_000, int),
+    "home": _folder,
+}

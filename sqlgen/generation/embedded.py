@@ -1,0 +1,195 @@
+"""The shipped model: ONNX int8 on the CPU, beams under the grammar, no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sqlgen.errors import ModelUnavailable
+from sqlgen.generation.encode import Encoded, PieceCache, encode, ids_to_form
+from sqlgen.generation.grammar import END, START, Grammar, State
+from sqlgen.sql.form import KEYWORDS, Inexpressible, form_to_sql
+from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["EmbeddedGenerator", "shipped_path"]
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+def shipped_path() -> Path:
+    """Where the weights that came with the package lie."""
+    return Path(__file__).resolve().parent.parent / "models" / "shipped"
+
+
+@dataclass(frozen=True, slots=True)
+class _Beam:
+    tokens: tuple[int, ...]
+    logprob: float
+    state: State
+
+
+class EmbeddedGenerator:
+    """A ``Generator`` over exported weights. Sessions are shared; calls from threads are safe."""
+
+    def __init__(self, folder: Path, *, threads: int = 2, verify: bool = False) -> None:
+        """Load ``folder``; ModelUnavailable when something is missing, damaged or of another version.
+
+        ``verify`` compares the files with the manifest's SHA-256 sums first, which costs some
+        50 ms; without it a damaged file is still refused by the runtime that parses it.
+        """
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            if manifest["format"] != 1 or manifest["keywords"] != list(KEYWORDS):
+                raise ModelUnavailable(
+                    f"the weights in {folder} belong to another version of sqlgen; reinstall the package"
+                )
+            if verify:
+                for name, expected in manifest["sha256"].items():
+                    if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+                        raise ModelUnavailable(f"{folder / name} is damaged; reinstall sqlgen")
+            self._layers, self._heads = int(manifest["layers"]), int(manifest["heads"])
+            self._width = int(manifest["hidden_size"]) // self._heads
+            self._max_output = int(manifest["max_output"])
+            self.info = ModelInfo(manifest["name"], manifest["version"])
+        except OSError as error:
+            raise ModelUnavailable(f"no weights in {folder}; reinstall sqlgen") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelUnavailable(f"{folder / 'manifest.json'} is damaged; reinstall sqlgen") from error
+        self._encoder = _session(folder / "encoder.onnx", threads)
+        self._decoder = _session(folder / "decoder.onnx", threads)
+        self._cache = PieceCache(_tokenizer(folder / "tokenizer.json"))
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> EmbeddedGenerator:
+        """The shipped weights, or those in ``folder``."""
+        return cls(folder or shipped_path())
+
+    def count_tokens(self, text: str) -> int:
+        """Word pieces of ``text``."""
+        return len(self._cache.pieces(text))
+
+    def generate(
+        self, question: Question, context: RetrievedContext, *, beams: int = 4
+    ) -> tuple[Candidate, ...]:
+        """Candidates by log-probability, best first; SQL that two beams share comes once."""
+        encoded = encode(question.text, context, self._cache)
+        if not context.tables:
+            return ()
+        grammar = Grammar(encoded, context, question.text, loose=question.dialect == "sqlite")
+        found: dict[str, Candidate] = {}
+        for beam in self._search(encoded, grammar, beams):
+            try:
+                form = ids_to_form(beam.tokens, encoded)
+                sql = form_to_sql(form, context, question.text, question.dialect)
+            except (ValueError, Inexpressible):
+                continue
+            if sql not in found:
+                found[sql] = Candidate(sql, beam.logprob, self.info.name, self.info.version)
+        return tuple(found.values())
+
+    def _search(self, encoded: Encoded, grammar: Grammar, beams: int) -> list[_Beam]:
+        ids = np.array([encoded.ids], dtype=np.int64)
+        segments = np.ones_like(ids)
+        segments[0, : encoded.question_end] = 0
+        names = ("pointer_keys", "pointer_inputs", "cross_keys", "cross_values")
+        shared = dict(
+            zip(names, self._encoder.run(None, {"input_ids": ids, "segments": segments}), strict=True)
+        )
+        pointable = np.array([slot is not None for slot in encoded.slots])
+        reach = np.concatenate([np.ones(len(KEYWORDS), dtype=np.bool_), pointable])
+        past: list[Floats] = [
+            np.zeros((self._layers, 1, self._heads, 0, self._width), dtype=np.float32) for _ in range(2)
+        ]
+        live, done = [_Beam((START,), 0.0, State())], list[_Beam]()
+        for step in range(self._max_output - 1):
+            scores, *past = self._decoder.run(
+                None,
+                {
+                    "tokens": np.array([b.tokens[-1] for b in live], dtype=np.int64),
+                    "step": np.array([step], dtype=np.int64),
+                    "past_keys": past[0],
+                    "past_values": past[1],
+                    **shared,
+                },
+            )
+            logprobs = _log_softmax(np.where(reach, scores, -1e4))
+            options: list[tuple[float, int, int]] = []
+            for i, beam in enumerate(live):
+                row = np.where(grammar.allowed(beam.state), logprobs[i], -np.inf)
+                best = np.argpartition(-row, min(beams, len(row) - 1))[:beams]
+                options += [(beam.logprob + float(row[t]), i, int(t)) for t in best if row[t] > -1e3]
+            options.sort(key=lambda o: -o[0])
+            grown: list[tuple[int, _Beam]] = []
+            for total, i, token in options:
+                beam = live[i]
+                if token == END:
+                    done.append(_Beam((*beam.tokens, token), total, beam.state))
+                else:
+                    grown.append(
+                        (i, _Beam((*beam.tokens, token), total, grammar.advance(beam.state, token)))
+                    )
+                if len(grown) == beams:
+                    break
+            done.sort(key=lambda b: -b.logprob)
+            if not grown or (len(done) >= beams and grown[0][1].logprob < done[beams - 1].logprob):
+                break
+            if done and grown[0][1].logprob < done[0].logprob - 8:
+                break
+            live = [b for _, b in grown]
+            order = np.array([i for i, _ in grown])
+            past = [p[:, order] for p in past]
+        return done[:beams]
+
+
+def _log_softmax(scores: Floats) -> Floats:
+    top = scores - scores.max(axis=-1, keepdims=True)
+    result: Floats = top - np.log(np.exp(top).sum(axis=-1, keepdims=True))
+    return result
+
+
+def _session(path: Path, threads: int) -> InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # Spinning workers would burn the second core between two steps.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not path.exists():
+        raise ModelUnavailable(f"no weights at {path}; reinstall sqlgen")
+    failures: Sequence[type[Exception]] = _runtime_errors(onnxruntime)
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except tuple(failures) as error:
+        raise ModelUnavailable(f"{path} is damaged or cannot be loaded here; reinstall sqlgen") from error
+
+
+def _runtime_errors(onnxruntime: Any) -> Sequence[type[Exception]]:
+    state = onnxruntime.capi.onnxruntime_pybind11_state
+    return (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument,
+            state.NoSuchFile, state.RuntimeException, state.NotImplemented, MemoryError)  # fmt: skip
+
+
+def _tokenizer(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelUnavailable(f"no tokenizer at {path}; reinstall sqlgen") from error
+    except Exception as error:  # the tokenizers package raises no narrower type
+        raise ModelUnavailable(f"{path} is damaged; reinstall sqlgen") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

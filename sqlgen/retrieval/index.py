@@ -1,0 +1,347 @@
+"""The retrieval index: built or refreshed when it is opened, then asked."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlgen.errors import IndexUnusable
+from sqlgen.retrieval.budget import Costs, Found, cut_to_budget, fits_whole
+from sqlgen.retrieval.embedder import Embedder
+from sqlgen.retrieval.lock import exclusive
+from sqlgen.retrieval.ranking import CatalogView, Ranking, rank_tables
+from sqlgen.retrieval.store import (
+    COLUMN_NAME,
+    DEFAULT_BUDGET,
+    TABLE_NAME,
+    Budget,
+    Progress,
+    Store,
+    Values,
+    content_digest,
+    fill,
+    is_ours,
+    open_file,
+    open_memory,
+    remove_leftovers,
+    write_file,
+)
+from sqlgen.retrieval.values import choose_matches
+from sqlgen.retrieval.words import bound_question
+from sqlgen.types import Catalog, RetrievedContext, TableSlice, ValueMatch
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Index", "default_index_path", "open_index"]
+
+_log = logging.getLogger("sqlgen.retrieval")
+
+
+def default_index_path(database_identity: str) -> Path:
+    """Where the index of a database belongs: under SQLGEN_HOME, else the user's cache folder.
+
+    ``database_identity`` is any text that tells databases apart, a URL without its password; only
+    its digest enters the name.
+
+    >>> a, b = default_index_path("sqlite:////data/shop.db"), default_index_path("sqlite:////data/hr.db")
+    >>> a.suffix, a.parent == b.parent, a == b
+    ('.sqlite', True, False)
+    """
+    digest = hashlib.sha256(database_identity.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    return _home() / "indexes" / f"{digest}.sqlite"
+
+
+def _home() -> Path:
+    home = os.environ.get("SQLGEN_HOME")
+    if home:
+        return Path(home)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    # The XDG specification has relative paths ignored.
+    if cache and os.path.isabs(cache):
+        return Path(cache) / "sqlgen"
+    try:
+        return Path.home() / ".cache" / "sqlgen"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / "sqlgen"
+
+
+def open_index(
+    catalog: Catalog,
+    path: Path,
+    *,
+    values: Values | None = None,
+    progress: Progress | None = None,
+    embedder: Embedder | None = None,
+    budget: Budget = DEFAULT_BUDGET,
+    rebuild: bool = False,
+) -> Index:
+    """Open the index of ``catalog`` at ``path``, built first where there is none that serves.
+
+    An index serves when it is whole, of this format, of this catalog (its fingerprint and all names,
+    kinds and comments), made with this embedder, and holds values when ``values`` is given. Anything
+    else is built anew as a whole, beside the old file and moved over it at the end: a build that
+    dies leaves what was there. A file that is none of ours is kept as ``<name>.broken``.
+    ``rebuild`` builds in any case, to take in new values.
+
+    ``values(table, column, limit)`` gives at most ``limit`` distinct values of a text column; without
+    it the catalog's samples are indexed. ``progress(done, total, what)`` is called before each table.
+    When the folder cannot be written, a warning is logged and the index lives in memory.
+    Raises IndexUnusable when ``path`` is a folder or device.
+
+    >>> from sqlgen.types import Column, Table
+    >>> shop = Catalog("sqlite", (Table("orders", (Column("id", "INTEGER", "number"),)),), "f1")
+    >>> def count_words(text): return len(text.split())
+    >>> with tempfile.TemporaryDirectory() as folder, open_index(shop, Path(folder) / "shop.sqlite") as index:
+    ...     context = index.retrieve("how many orders are there?", count_tokens=count_words)
+    ...     [(s.table.key, s.reason) for s in context.tables], context.token_count
+    ([('orders', "name matches 'orders'")], 4)
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise IndexUnusable(f"the index {path} is not a file; give another path")
+    builder = _Builder(catalog, path, values, progress, embedder, budget)
+    return Index(catalog, builder.open(rebuild=rebuild), embedder, reopen=builder.open)
+
+
+class _Builder:
+    """Knows how to get a serving store for one catalog: open, else build, else keep in memory."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        path: Path,
+        values: Values | None,
+        progress: Progress | None,
+        embedder: Embedder | None,
+        budget: Budget,
+    ) -> None:
+        self.catalog = catalog
+        self.path = path
+        self.values = values
+        self.progress = progress
+        self.embedder = embedder
+        self.budget = budget
+        self.content = content_digest(catalog)
+
+    def open(self, *, rebuild: bool = False) -> Store:
+        store = None if rebuild else self._existing()
+        if store is not None:
+            return store
+        seen = self._signature()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with exclusive(self.path.with_name(self.path.name + ".lock")):
+                # Whoever held the lock before may have built just this.
+                if self._signature() != seen:
+                    store = self._existing()
+                    if store is not None:
+                        return store
+                remove_leftovers(self.path)
+                self._set_aside()
+                _log.info("building the index %s", self.path)
+                write_file(self.path, self._fill)
+            return open_file(self.path)
+        except (OSError, sqlite3.OperationalError) as error:
+            _log.warning("the index %s cannot be written (%s); it is kept in memory", self.path, error)
+            return open_memory(self._fill)
+
+    def _signature(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+    def _existing(self) -> Store | None:
+        if not self.path.is_file():
+            return None
+        try:
+            store = open_file(self.path)
+        except IndexUnusable as error:
+            _log.warning("%s; it is built anew", error)
+            return None
+        meta = store.meta
+        serves = (
+            meta.content == self.content
+            and meta.fingerprint == self.catalog.fingerprint
+            and (self.embedder is None or meta.embedder == self.embedder.id)
+            and (self.values is None or meta.values_read)
+        )
+        if serves:
+            return store
+        store.close()
+        return None
+
+    def _set_aside(self) -> None:
+        """Keep a file that somebody else wrote; ours hold nothing that cannot be built again."""
+        if not self.path.is_file() or self.path.stat().st_size == 0 or is_ours(self.path):
+            return
+        for n in range(1, 1000):
+            aside = self.path.with_name(f"{self.path.name}.broken{'' if n == 1 else f'-{n}'}")
+            if not aside.exists():
+                os.replace(self.path, aside)
+                _log.warning("%s was no index; it is kept as %s", self.path, aside)
+                return
+
+    def _fill(self, connection: sqlite3.Connection) -> None:
+        fill(
+            connection,
+            self.catalog,
+            values=self.values,
+            embedder=self.embedder,
+            budget=self.budget,
+            progress=self.progress,
+            warn=_log.warning,
+        )
+
+
+class Index:
+    """An open index. Safe to share between threads; close it, or use it as a context manager."""
+
+    def __init__(
+        self, catalog: Catalog, store: Store, embedder: Embedder | None, *, reopen: Callable[[], Store]
+    ) -> None:
+        self.catalog = catalog
+        self._store = store
+        self._embedder = embedder
+        self._reopen = reopen
+        self._view = CatalogView(catalog)
+        self._lock = threading.Lock()
+        self._costs: Costs | None = None
+        self._vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._closed = False
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the file. Asking a closed index raises IndexUnusable."""
+        with self._lock:
+            self._closed = True
+            self._store.close()
+
+    def status(self) -> dict[str, object]:
+        """What the index holds: sizes, time and format of the build; ``path`` is None in memory."""
+        store = self._store
+        meta = store.meta
+        return {
+            "path": None if store.path is None else str(store.path),
+            "tables": meta.tables,
+            "columns": meta.columns,
+            "values": meta.values,
+            "built_at": meta.built_at,
+            "fingerprint": meta.fingerprint,
+            "bytes": store.size_bytes,
+            "format_version": meta.format_version,
+            "embedder": meta.embedder,
+        }
+
+    def rank(self, text: str, *, limit: int = 20) -> tuple[TableSlice, ...]:
+        """The best ``limit`` tables, whole, best first, whatever the token budget."""
+        ranking = self._rank(bound_question(text))
+        return tuple(self._table_slice(i, ranking) for i in self._full_order(ranking, limit))
+
+    def retrieve(
+        self,
+        text: str,
+        *,
+        k: int = 10,
+        token_budget: int = 440,
+        count_tokens: Callable[[str], int],
+    ) -> RetrievedContext:
+        """What a model should see of the database to answer ``text``, within ``token_budget``.
+
+        A catalog that fits the budget comes whole, best table first, and ``k`` does not matter; else at
+        most ``k`` tables come, wide ones cut to their keys and best columns. A table costs the
+        pieces of its natural name and one, so does a column, so does a matched value. ``omitted`` names
+        the tables (among the best ``k``) and columns that the budget cut. Only the first
+        2,000 characters of ``text`` are searched for. Raises ValueError when ``k`` or ``token_budget`` is
+        below 1, IndexUnusable when the index was closed or cannot be read nor built again.
+        """
+        if k < 1 or token_budget < 1:
+            raise ValueError("k and token_budget must be at least 1")
+        costs = self._costs
+        if costs is None or costs.count_tokens != count_tokens:
+            costs = self._costs = Costs(count_tokens)
+        question = bound_question(text)
+        ranking = self._rank(question)
+        view = self._view
+        whole = fits_whole(view.tables, costs, token_budget)
+        order = self._full_order(ranking, len(view.tables) if whole else k)
+        found = []
+        for i in order:
+            table = view.tables[i]
+            first = view.first_column[i]
+            scores = ranking.column_scores
+            columns = {c.name: scores[first + n] for n, c in enumerate(table.columns) if first + n in scores}
+            found.append(Found(table, self._score(i, ranking), self._reason(i, ranking, whole), columns))
+
+        def choose_values(kept: Mapping[str, set[str]]) -> tuple[ValueMatch, ...]:
+            hits = []
+            for cell in ranking.cells:
+                key, name = view.tables[cell.table].key, view.column_name(cell.column)
+                if name in kept.get(key, ()):
+                    hits.append((key, name, cell.value, cell.start, cell.end))
+            return choose_matches(hits, question)
+
+        return cut_to_budget(found, token_budget, costs, choose_values)
+
+    def _rank(self, question: str) -> Ranking:
+        store = self._store
+        try:
+            return self._rank_with(store, question)
+        except sqlite3.DatabaseError as error:
+            _log.warning("the index broke while it was read (%s); it is built anew", error)
+        with self._lock:
+            if self._closed:
+                raise IndexUnusable("the index was closed; open it again")
+            if self._store is store:
+                self._store = self._reopen()
+                self._vectors = None
+                store.close()
+            store = self._store
+        try:
+            return self._rank_with(store, question)
+        except sqlite3.DatabaseError as error:
+            raise IndexUnusable(f"the index {store.path} cannot be read: {error}; delete it") from error
+
+    def _rank_with(self, store: Store, question: str) -> Ranking:
+        query_vector = None
+        if self._embedder is not None and store.meta.embedder == self._embedder.id:
+            query_vector = self._embedder.embed([question])[0]
+            if self._vectors is None:
+                self._vectors = (store.vectors(TABLE_NAME), store.vectors(COLUMN_NAME))
+        return rank_tables(question, self._view, store, query_vector=query_vector, vectors=self._vectors)
+
+    def _full_order(self, ranking: Ranking, limit: int) -> list[int]:
+        """The ranked tables; when they are fewer than wanted, the best connected others follow."""
+        if len(ranking.order) >= limit or len(ranking.order) == len(self._view.tables):
+            return ranking.order[:limit]
+        ranked = set(ranking.order)
+        others = [i for i in self._view.by_connectivity() if i not in ranked]
+        return (ranking.order + others)[:limit]
+
+    def _score(self, table: int, ranking: Ranking) -> float:
+        return round(ranking.scores.get(table, 0.0), 4)
+
+    def _reason(self, table: int, ranking: Ranking, whole: bool) -> str:
+        if table in ranking.scores:
+            return ranking.explain(table)
+        return "the whole schema fits" if whole else "no match; among the most connected tables"
+
+    def _table_slice(self, table: int, ranking: Ranking) -> TableSlice:
+        return TableSlice(
+            self._view.tables[table], self._score(table, ranking), self._reason(table, ranking, False)
+        )

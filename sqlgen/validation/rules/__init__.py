@@ -1,0 +1,1 @@
+"""One file per rule; the order is in ``sqlgen.validation.RULES``."""

@@ -1,0 +1,1 @@
+"""Data preparation, recipes and export of the shipped model."""

@@ -1,0 +1,1 @@
+"""Making of training questions: schemas with rows, wording, and families of questions."""

@@ -1,0 +1,1455 @@
+"""Families of questions: each builds the text of a question and its form side by side."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TypeAlias
+
+from sqlgen.sql.form import FormToken, needed_tables
+from sqlgen.training.synthesis.subjects import MONEY, NOT_ADDITIVE, Domain, Entity, Field, Link
+from sqlgen.training.synthesis.wording import (
+    article,
+    expand,
+    join_words,
+    mark,
+    number_text,
+    people_words,
+    period_text,
+    plural,
+    relative_period,
+    say,
+    spell_out,
+)
+
+__all__ = ["FAMILIES", "Draft", "Unfit", "write"]
+
+Piece: TypeAlias = "FormToken | tuple[str, str, int]"
+
+
+class Unfit(ValueError):
+    """The database has nothing for this question, or the wording came out badly."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A question with marked literals, its form with ("lit", "", k) in their places.
+
+    ``cells[k]`` is (table key, column name, cell) when literal k is a cell, else None. ``flat``
+    says that the answer lists rows, ``today`` what relative periods refer to.
+    """
+
+    text: str
+    form: list[Piece]
+    cells: list[tuple[str, str, str] | None]
+    family: str
+    today: date | None
+    joined: bool
+
+
+@dataclass(slots=True)
+class _Condition:
+    post: str
+    pred: str
+    form: list[Piece]
+    tables: set[int]
+    pre: str = ""
+    fields: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Group:
+    noun: str
+    nouns: str
+    items: list[Piece]
+    keys: list[Piece]
+    tables: set[int]
+    entity: Entity | None = None
+    field: Field | None = None
+
+
+@dataclass(slots=True)
+class _Metric:
+    phrase: str
+    form: list[Piece]
+    tables: set[int]
+    counting: bool
+    high: str = "highest"
+    low: str = "lowest"
+
+
+_HIGHER = "(more than|over|above|greater than|higher than|> )"
+_COMPARE: tuple[tuple[str, str], ...] = (
+    (">", "(more than|over|above|greater than|higher than|exceeding|larger than|>|in excess of)"),
+    (">=", "(at least|no less than|>=|a minimum of|not below)"),
+    ("<", "(less than|under|below|lower than|smaller than|<)"),
+    ("<=", "(at most|up to|no more than|<=|not exceeding|a maximum of)"),
+)
+_OWN_WORDS: tuple[tuple[str, str, str], ...] = (
+    (r"\b(price|cost|fee)$", "(that cost|costing|priced at) {c}", "cost {c}"),
+    (r"^age$", "aged {c}", "are {c} years old"),
+    (r"^(salary|income|wage)$", "(who earn|earning|making|paid|with pay) {c}", "(earn|make) {c}"),
+    (r"\bcapacity$", "that (can |)hold {c}", "can hold {c}"),
+    (r"\b(weight)$", "weighing {c}", "weigh {c}"),
+    (r"\b(duration|length|minutes)$", "lasting {c}", "last {c}"),
+)
+_SUPERLATIVE: tuple[tuple[str, str, str], ...] = (
+    (r"\b(price|cost|fee|rent|nightly rate|charge)$", "(most expensive|priciest|costliest)", "(cheapest|least expensive|lowest-priced)"),
+    (r"^age$", "oldest", "youngest"),
+    (r"^(birth date|date of birth|birthday|birthdate)$", "youngest", "oldest"),
+    (r"^salary$", "(highest paid|best paid|top-earning|highest-earning)", "(lowest paid|worst paid)"),
+    (r"\b(duration|length|distance|minutes|hours|nights)$", "longest", "shortest"),
+    (r"\bweight$", "heaviest", "lightest"),
+    (r"^height$", "tallest", "shortest"),
+    (r"\b(area|size|capacity)$", "(largest|biggest)", "smallest"),
+    (r"^population$", "(most populous|largest|most populated)", "(least populous|smallest)"),
+    (r"\b(amount|total|order total|total price|value)$", "(biggest|largest|highest)", "smallest"),
+    (r"\b(rating|score|satisfaction score)$", "(best rated|top rated|highest rated)", "(worst rated|lowest rated)"),
+)  # fmt: skip
+_DATE_VERBS: tuple[tuple[str, str], ...] = (
+    (r"order(ed)? (date|on|at|day)|^orderdate", "(placed|made|ordered|created|received)"),
+    (r"hire", "(hired|taken on|recruited|who joined|who started|employed)"),
+    (r"birth|^dob", "born"),
+    (r"sign(up|ed)|regist", "(who signed up|who registered|registered)"),
+    (r"joined|membership", "(who joined|joined)"),
+    (r"creat", "created"),
+    (r"ship", "shipped"),
+    (r"deliver", "delivered"),
+    (r"^invoice|issue", "(issued|sent out|written)"),
+    (r"payment|paid", "(made|paid|received)"),
+    (r"start|begin|commence", "(starting|that started|that began|beginning)"),
+    (r"end( date)?$|finish|complet", "(ending|that ended|that finished)"),
+    (r"open", "opened"),
+    (r"clos", "closed"),
+    (r"releas|launch", "(released|launched)"),
+    (r"found", "(founded|established)"),
+    (r"due", "due"),
+    (r"publish", "published"),
+    (r"admi(ssion|t)", "admitted"),
+    (r"purchas|bought", "(purchased|bought)"),
+    (r"rent", "rented"),
+    (r"appoint|event|exam|trip|visit", "(that took place|held|scheduled|happening)"),
+    (r"return", "returned"),
+    (r"review|rated", "(written|posted|submitted)"),
+    (r"donat", "(made|received|given)"),
+    (r"listed", "listed"),
+    (r"report", "reported"),
+    (r"install", "installed"),
+    (r"check in|arriv", "(starting|with arrival)"),
+    (r"trade|transaction", "(made|executed|booked)"),
+    (r"enrol", "enrolled"),
+    (r"prescri", "(prescribed|written)"),
+    (r"approv", "approved"),
+)
+_PLACES = re.compile(r"\b(city|country|state|region|county|town|hometown|location|province|district|continent|destination city|area)\b")
+_UNITS = {
+    "by_month": ("(month|calendar month)", "monthly"), "by_quarter": ("quarter", "quarterly"), "year": ("year", "(yearly|annual)"),
+    "by_week": ("week", "weekly"), "by_day": ("day", "daily"), "weekday": ("(day of the week|weekday|day of week)", ""),
+    "month": ("month of the year", ""),
+}  # fmt: skip
+_START = "(what is|what's|show|show me|give me|find|tell me|get|calculate|compute|return|i need|)"
+_LIST = "(show|list|give|display|find|return|get|show me|give me|tell me|list out|print|what are|please list|i want|i need to see|can you show|pull|fetch)"
+
+
+class _Writer:
+    def __init__(self, domain: Domain, rng: random.Random) -> None:
+        self.domain = domain
+        self.rng = rng
+        self.cells: list[tuple[str, str, str] | None] = []
+        self.today: date | None = None
+        self.required: set[int] = set()
+
+    # -- small parts -----------------------------------------------------------------------------
+
+    def pick(self, template: str) -> str:
+        return expand(template, self.rng)
+
+    def chance(self, rate: float) -> bool:
+        return self.rng.random() < rate
+
+    def literal(self, text: str, cell: tuple[str, str, str] | None = None) -> tuple[str, Piece]:
+        self.cells.append(cell)
+        number = len(self.cells) - 1
+        return mark(number, text), ("lit", "", number)
+
+    def entity(self, test: Callable[[Entity], bool]) -> Entity:
+        fit = [e for e in self.domain.entities if e.rows > 1 and not e.verbal and test(e)]
+        if not fit:
+            raise Unfit("no such table")
+        weights = [1 + 0.7 * len(e.parents) + 0.3 * len(e.children) for e in fit]
+        return self.rng.choices(fit, weights)[0]
+
+    def any_of(self, fields: list[Field]) -> Field:
+        if not fields:
+            raise Unfit("no such column")
+        return self.rng.choice(fields)
+
+    def noun(self, entity: Entity) -> str:
+        return say(entity.noun, self.rng)
+
+    def cell(self, f: Field) -> str:
+        text = str(self.rng.choice(f.samples))
+        if not text.strip() or len(text) > 40 or any(c in text for c in "\ue000\n\r\t()|{}"):
+            raise Unfit("no cell to name")
+        return text
+
+    def named(self, f: Field, text: str) -> tuple[str, Piece]:
+        table = self.domain.catalog.tables[f.table]
+        said = text
+        if self.chance(0.12):
+            said = text.lower()
+        shown, token = self.literal(said, (table.key, f.column.name, text))
+        if self.chance(0.12):
+            quote = self.rng.choice("\"'\"")
+            shown = f"{quote}{shown}{quote}"
+        return shown, token
+
+    def words(self, f: Field, owner: bool = False) -> str:
+        """What a column is called: with its table's noun where ``owner``."""
+        said = say(f.words, self.rng)
+        entity = self.domain.entities[f.table]
+        if owner and not said.startswith(entity.noun):
+            return f"{say(entity.noun, self.rng, 0.1)} {said}"
+        return said
+
+    def label(self, entity: Entity) -> list[Field]:
+        if entity.label:
+            return entity.label
+        if entity.key and self.chance(0.7):
+            return [entity.key]
+        raise Unfit("a table without a name")
+
+    def threshold(self, f: Field) -> float:
+        numbers = sorted(s for s in f.samples if isinstance(s, int | float))
+        if len(numbers) < 2:
+            raise Unfit("no numbers")
+        value = numbers[self.rng.randrange(len(numbers) // 8, max(len(numbers) - len(numbers) // 8, 1))]
+        if f.role == "year":
+            return int(value)
+        if isinstance(value, float) and abs(value) < 20:
+            return round(value, 1)
+        whole = round(value)
+        if self.chance(0.75) and abs(whole) >= 20:
+            step = 10 ** (len(str(abs(whole))) - 1)
+            step = self.rng.choice((step, step // 2 or 1, step // 10 or 1))
+            whole = round(whole / step) * step or whole
+        return whole
+
+    def number(self, value: float, f: Field | None = None, plain: bool = False) -> tuple[str, Piece]:
+        shown, token = self.literal(number_text(value, self.rng, plain=plain or (f is not None and f.role == "year")))
+        if f is not None and MONEY.search(f.words) and not plain:
+            draw = self.rng.random()
+            shown = f"${shown}" if draw < 0.2 else f"{shown} (dollars|euros|USD)" if draw < 0.25 else shown
+            shown = self.pick(shown) if "(" in shown else shown
+        return shown, token
+
+    # -- conditions ------------------------------------------------------------------------------
+
+    def comparison(self, f: Field) -> tuple[str, list[Piece], bool]:
+        """("more than 5", its form after the column, whether "with" must introduce it)."""
+        if self.chance(0.12):
+            a, b = sorted((self.threshold(f), self.threshold(f)))
+            if a == b:
+                raise Unfit("empty range")
+            first, one = self.number(a, f, plain=True)
+            second, two = self.number(b, f, plain=True)
+            said = self.rng.choice((f"between {first} and {second}", f"between {first} and {second}", f"from {first} to {second}"))
+            return said, ["between", one, two], False
+        value = self.threshold(f)
+        shown, token = self.number(value, f)
+        draw = self.rng.random()
+        if draw < 0.1 and float(value).is_integer():
+            return self.rng.choice((f"of {shown}", f"equal to {shown}", f"of exactly {shown}")), ["=", token], False
+        if draw < 0.2:
+            return self.pick(f"{shown} or (more|higher|above)"), [">=", token], False
+        if draw < 0.27:
+            return self.pick(f"{shown} or (less|lower|below)"), ["<=", token], False
+        op, words = self.rng.choices(_COMPARE, (4, 2, 3, 1))[0]
+        return f"{self.pick(words)} {shown}", [op, token], False
+
+    def about_number(self, f: Field, owner: str) -> tuple[str, str, list[Piece]]:
+        """(phrase after a noun, predicate of a plural, form) for a number column."""
+        said, body, _ = self.comparison(f)
+        form: list[Piece] = [f.token, *body]
+        words = self.words(f)
+        if f.role == "year":
+            value, token = self.number(self.threshold(f), f)
+            op, head = self.rng.choice(
+                (("=", "in"), ("=", "in"), ("=", "of"), (">", "after"), ("<", "before"), (">=", "since"))
+            )
+            form = [f.token, op, token]
+            if f.words == "year":
+                return f"{head} {value}", f"are {head if head != 'of' else 'from'} {value}", form
+            return f"with {words} {'of' if op == '=' else head} {value}", f"have {article(words)} {'of' if op == '=' else head} {value}", form
+        if not owner and not said.startswith("of ") and self.chance(0.5):
+            for pattern, post, pred in _OWN_WORDS:
+                if re.search(pattern, f.words):
+                    return self.pick(post).format(c=said), self.pick(pred).format(c=said), form
+        if said.startswith("of "):
+            return f"with {article(words)} {said}", f"have {article(words)} {said}", form
+        post = self.pick(
+            "(with {w} {c}|with {aw} {c}|with {aw} of {c}|with {w} {c}|whose {w} is {c}|where the {w} is {c}|having {w} {c}|that have {aw} {c}|"
+            "where {w} {c}|{w} {c})"
+        )
+        if "exceed" in said or "maximum" in said or "minimum" in said or "excess" in said:
+            post = "with {w} {c}"
+        return (
+            post.format(w=words, aw=article(words), c=said),
+            self.pick("(have {aw} {c}|have {aw} of {c}|have {w} {c})").format(w=words, aw=article(words), c=said),
+            form,
+        )
+
+    def when(self, f: Field, *, plain: bool = False) -> tuple[str, list[Piece], bool]:
+        """("in March 2024", form after the column, whether the period may stand before a noun)."""
+        day = self.day(f)
+        draw = self.rng.random()
+        if draw < 0.2 and self.today is None and not re.search(r"birth|dob", f.words):
+            said, self.today = relative_period(day, self.rng)
+            the = said.startswith("the ")
+            shown, token = self.literal(said.removeprefix("the "))
+            if said in ("today", "yesterday"):
+                return shown, ["=", token], False
+            head = self.pick("(in|in|during|over|within)") if the else self.pick("(||in|during|from)")
+            if not the and re.search(r"\d|two|three|four|five|six|ten|seven|nine|eight|twelve|eleven", said):
+                head = self.pick("(in the|in the|over the|during the|within the)")
+            if the and f"{said} ".startswith("the current"):
+                head = "in"
+            return f"{head} {'the ' if the else ''}{shown}".strip(), ["=", token], False
+        unit = self.rng.choices(("year", "month", "quarter", "day", "half"), (10, 7, 4, 3, 1))[0]
+        if draw < 0.32:
+            other = self.day(f)
+            first, last = sorted((day, other))
+            if unit == "half" or period_text(first, unit, random.Random(0)) == period_text(last, unit, random.Random(0)):
+                raise Unfit("empty period")
+            seed = self.rng.random()
+            one, a = self.period(first, unit, random.Random(seed))
+            two, b = self.period(last, unit, random.Random(seed))
+            said = self.pick(f"(between {one} and {two}|between {one} and {two}|from {one} to {two}|from {one} through {two})")
+            return said, ["between", a, b], False
+        shown, token = self.period(day, unit, self.rng)
+        if draw < 0.68 or plain:
+            head = "on" if unit == "day" else self.pick("(in|in|in|in|during|for|within|from)")
+            return f"{head} {shown}", ["=", token], unit in ("year", "month", "quarter") and "the " not in shown
+        op, head = self.rng.choice(
+            ((">=", "(since|from {p} on|from {p} onwards|starting from|starting in|as of|since the start of)"), (">=", "since"),
+             ("<", "(before|prior to|earlier than|before)"), ("<", "before"),
+             (">", "(after|later than|after)"), (">", "after"), ("<=", "(until|up to|through|no later than|by the end of)"))
+        )  # fmt: skip
+        head = self.pick(head)
+        if "starting in" in head and unit == "day":
+            head = "since"
+        if unit == "day" and head in ("since the start of", "by the end of"):
+            head = {"since the start of": "since", "by the end of": "up to"}[head]
+        return head.format(p=shown) if "{p}" in head else f"{head} {shown}", [op, token], False
+
+    def period(self, day: date, unit: str, rng: random.Random) -> tuple[str, Piece]:
+        said = period_text(day, unit, rng)
+        shown, token = self.literal(said.removeprefix("the "))
+        return ("the " if said.startswith("the ") else "") + shown, token
+
+    def day(self, f: Field) -> date:
+        try:
+            return date.fromisoformat(str(self.rng.choice(f.samples))[:10])
+        except ValueError:
+            raise Unfit("no date") from None
+
+    def is_main_date(self, f: Field, entity: Entity) -> bool:
+        dates = entity.having("date")
+        return dates[0] is f or entity.noun.split()[-1] in f.words
+
+    def about_date(self, f: Field, entity: Entity, *, plain: bool = False) -> _Condition:
+        said, body, before = self.when(f, plain=plain)
+        form: list[Piece] = [f.token, *body]
+        words = self.words(f)
+        verb = next((v for pattern, v in _DATE_VERBS if re.search(pattern, f.words)), "")
+        verb = self.pick(verb) if verb else ""
+        if verb.startswith("who ") and not people_words(entity.noun):
+            verb = verb.removeprefix("who ")
+            verb = "" if not verb.endswith("ed") else "that " + verb
+        bare = re.sub(r"^(who|that) ", "", verb)
+        pred = f"were {bare} {said}" if bare and verb == bare and not bare.endswith("ing") and bare != "due" else (
+            f"{bare} {said}" if verb != bare else f"have {article(words)} {said}"
+        )
+        if bare == "due":
+            pred = f"are due {said}"
+        condition = _Condition("", pred, form, {entity.place}, fields={id(f)})
+        if self.is_main_date(f, entity) and not f.words.startswith(("end", "due", "close")):
+            draw = self.rng.random()
+            if draw < 0.15 and before and said.startswith(("in ", "from ", "during ")):
+                condition.pre = said.partition(" ")[2]
+            elif verb and draw < 0.6:
+                condition.post = f"{verb} {said}"
+            elif "birth" not in f.words and len(entity.having("date")) <= 3 and draw < 0.85 and self.eventful(entity):
+                condition.post = said
+        if not condition.post and not condition.pre:
+            explicit = self.pick("(with {w} {s}|with {aw} {s}|whose {w} is {s}|where the {w} is {s}|where {w} is {s}|by {w} {s})")
+            if not re.match(r"(in|on|before|after|between|prior|earlier|later|during|within) ", said):
+                explicit = self.rng.choice(("with {w} {s}", "with {aw} {s}"))
+            if verb and self.chance(0.5):
+                explicit = "{v} {s}"
+            condition.post = explicit.format(w=words, aw=article(words), s=said, v=verb)
+        return condition
+
+    def eventful(self, entity: Entity) -> bool:
+        return not people_words(entity.noun) and bool(entity.parents)
+
+    def about_cell(self, f: Field, entity: Entity) -> _Condition:
+        text = self.cell(f)
+        words = self.words(f)
+        condition = _Condition("", "", [], {entity.place}, fields={id(f)})
+        if self.chance(0.09) and f.distinct > 2:
+            other = self.cell(f)
+            if other == text:
+                raise Unfit("same cell twice")
+            first, one = self.named(f, text)
+            second, two = self.named(f, other)
+            condition.form = [f.token, "in", one, two]
+            place = bool(_PLACES.search(f.words))
+            condition.post = self.pick(f"({'in|from' if place else f'with {words}|whose {words} is|where {words} is (either |)'}) {first} or {second}")
+            condition.pred = f"{'are in' if place else f'have the {words}'} {first} or {second}"
+            return condition
+        value, token = self.named(f, text)
+        if self.chance(0.1) and f.distinct > 1:
+            condition.form = [f.token, "!=", token]
+            if _PLACES.search(f.words) and self.chance(0.6):
+                condition.post = self.pick(f"(not in|outside|outside of|not from|not located in|except those in) {value}")
+                condition.pred = self.pick(f"are (not in|outside|not from) {value}")
+            else:
+                condition.post = self.pick(f"(whose {words} is not|with {words} other than|with {words} not|where the {words} is not|where {words} is different from) {value}")
+                condition.pred = self.pick(f"(have {article(words)} other than|do not have the {words}|don't have {words}) {value}")
+            return condition
+        condition.form = [f.token, "=", token]
+        options = [f"with {words} {value}", f"whose {words} is {value}", f"where the {words} is {value}", f"with the {words} {value}",
+                   f"having {words} {value}", f"where {words} = {value}", f"that have {words} {value}", f"with {value} as {words}"]  # fmt: skip
+        pred = [f"have the {words} {value}", f"have {value} as (their |)({words})"]
+        lead = f.words
+        if _PLACES.search(lead):
+            options += [f"in {value}", f"from {value}", f"in {value}", f"from {value}", f"in the {words} {value}", f"in the {words} of {value}",
+                        f"{'based' if people_words(entity.noun) else 'located'} in {value}"]  # fmt: skip
+            pred = [f"are in {value}", f"are from {value}", f"are (located|based) in {value}", f"come from {value}"]
+            if people_words(entity.noun):
+                options += [f"living in {value}", f"who live in {value}"]
+                pred += [f"live in {value}"] * 2
+        elif f in entity.label:
+            options += [f"named {value}", f"called {value}", f"with the name {value}"]
+            pred = [f"are (named|called) {value}"]
+        elif f.role == "category" and len(text) < 22:
+            if re.search(r"\b(status|type|gender|sex|priority|size|color|colour|nationality|level|class|segment|stage|severity)\b", lead):
+                if re.fullmatch(r"[A-Za-z][A-Za-z -]*", text) and len(text) > 2 and not re.search(r"\b(on|in|for|by|up|changed|due|to)\b", text.lower()):
+                    condition.pre = value if self.chance(0.4) else ""
+                options += [f"of {words} {value}", f"that are {value}", f"which are {value}"]
+                pred += [f"are {value}"] * 3
+            elif re.search(r"\b(category|department|genre|group|industry|sector|division|major|specialty|language|conference|league)\b", lead):
+                options += [f"in the {value} {words}", f"in {value}", f"in the {words} {value}", f"from the {value} {words}"]
+                pred = [f"are in the {value} {words}", f"belong to the {value} {words}", f"belong to {value}"]
+            elif re.search(r"\b(method|channel|device|currency|source|payment)\b", lead):
+                options += [f"by {value}", f"via {value}", f"in {value}" if "currency" in lead else f"through {value}"]
+        condition.post = self.pick(self.rng.choice(options))
+        condition.pred = self.pick(self.rng.choice(pred))
+        return condition
+
+    def about_bool(self, f: Field, entity: Entity) -> _Condition:
+        words = re.sub(r"^(is|has) ", "", f.words)
+        yes = self.chance(0.65)
+        form: list[Piece] = [f.token, "=", "1" if yes else "0"]
+        adjective = f.words.split()[0] != "has" and " " not in words and re.search(
+            r"(ed|ive|ile|ing|al|able|ous|public|late|beta|premium|private)$", words
+        )
+        if adjective:
+            pred = f"are {words}" if yes else f"are not {words}"
+            condition = _Condition(f"that {pred}", pred, form, {entity.place}, fields={id(f)})
+            if yes and self.chance(0.6):
+                condition.pre = words
+            return condition
+        pred = self.pick(f"(have {article(words)}|come with {article(words)})" if yes else f"(have no|do not have {article(words)}|don't have {article(words)})")
+        post = self.pick(f"(with {article(words)}|with {words}|that have {words})" if yes else f"(without {words}|without {article(words)}|with no {words})")
+        return _Condition(post, pred, form, {entity.place}, fields={id(f)})
+
+    def about_null(self, f: Field, entity: Entity) -> _Condition:
+        missing = self.chance(0.7)
+        link = next((x for x in entity.parents if x.column is f), None)
+        words = link.parent.noun if link else self.words(f)
+        if missing:
+            post = self.pick(f"(without {article(words)}|without any {words}|with no {words}|that have no {words}|missing {article(words)}|where the {words} is (missing|empty|unknown|not set|null)|lacking {article(words)})")
+            pred = self.pick(f"(have no {words}|do not have {article(words)}|don't have {article(words)}|are missing {article(words)}|lack {article(words)})")
+        else:
+            post = self.pick(f"(with {article(words)}|that have {article(words)}|where the {words} is (known|set|not null|not empty|filled in))")
+            pred = f"have {article(words)}"
+        return _Condition(post, pred, [f.token, "is_null" if missing else "not_null"], {entity.place}, fields={id(f)})
+
+    def about_text(self, f: Field, entity: Entity) -> _Condition:
+        words = self.words(f)
+        cell = str(self.rng.choice(f.samples))
+        if self.chance(0.35):
+            part = cell[: self.rng.choice((1, 1, 2, 3))].strip()
+            if not part.isalpha():
+                raise Unfit("no start")
+            shown, token = self.literal(part)
+            shown = self.rng.choice((shown, f'"{shown}"', f"'{shown}'", f"the letter {shown}" if len(part) == 1 else f"the letters {shown}"))
+            verb, third = self.rng.choice((("start", "starts"), ("begin", "begins"), ("start", "starts")))
+            post = self.pick(f"(whose {words} {third} with|with {article(words)} (that {third}|{verb}{'n' if verb == 'begin' else ''}ing|{third[:-1]}{'n' if verb == 'begin' else ''}ing) with) {shown}")
+            return _Condition(post, f"have {article(words)} that {third} with {shown}", [f.token, "starts", token], {entity.place}, fields={id(f)})
+        parts = [w for w in re.findall(r"[A-Za-z]{4,}", cell)]
+        if not parts:
+            raise Unfit("no word")
+        part = self.rng.choice(parts)
+        shown, token = self.literal(part if self.chance(0.6) else part.lower())
+        quoted = self.rng.choice((shown, f'"{shown}"', f"'{shown}'", f"the word {shown}", f'the word "{shown}"'))
+        negated = self.chance(0.1)
+        if negated:
+            post = self.pick(f"(whose {words} does not (contain|include|mention)|without) {quoted}")
+            post = post if post.startswith("whose") else f"{post} in the {words}"
+            return _Condition(post, f"do not have {quoted} in the {words}", [f.token, "not_contains", token], {entity.place}, fields={id(f)})
+        post = self.pick(f"(whose {words} (contains|includes|mentions)|with {quoted} in the|with {quoted} in (their|its)|having {words} containing|with {article(words)} (containing|that contains|that includes|like))")
+        post = f"{post} {words}" if post.endswith((" the", "their", "its")) else f"{post} {quoted}"
+        return _Condition(post, f"have {quoted} in (their|the) {words}".replace("(their|the)", "their"), [f.token, "contains", token], {entity.place}, fields={id(f)})
+
+    def own_condition(self, entity: Entity, *, dates: bool = True) -> _Condition:
+        kinds: list[tuple[str, float]] = []
+        cells = [f for f in entity.having("category", "text") if f.samples]
+        numbers = entity.having("measure", "year")
+        days = entity.having("date") if dates else []
+        flags = entity.having("bool")
+        empties = [f for f in entity.fields if 0 < f.filled < f.rows and f.role != "other"]
+        texts = [f for f in entity.having("text", "long", "category") if f.samples]
+        for name, found, weight in (
+            ("cell", cells, 5), ("number", numbers, 3.5), ("date", days, 2.5), ("bool", flags, 1.5), ("null", empties, 0.7), ("text", texts, 0.6),
+        ):  # fmt: skip
+            if found:
+                kinds.append((name, weight))
+        if not kinds:
+            raise Unfit("nothing to filter by")
+        kind = self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])[0]
+        if kind == "cell":
+            weights = [4 if f.role == "category" else 3 if f in entity.label else 1 for f in cells]
+            return self.about_cell(self.rng.choices(cells, weights)[0], entity)
+        if kind == "number":
+            f = self.rng.choice(numbers)
+            post, pred, form = self.about_number(f, "")
+            return _Condition(post, pred, form, {entity.place}, fields={id(f)})
+        if kind == "date":
+            return self.about_date(self.rng.choice(days), entity)
+        if kind == "bool":
+            return self.about_bool(self.rng.choice(flags), entity)
+        if kind == "null":
+            return self.about_null(self.rng.choice(empties), entity)
+        return self.about_text(self.rng.choice(texts), entity)
+
+    def parent_condition(self, entity: Entity) -> _Condition:
+        chains = [c for c in self.domain.chains(entity) if not c[-1].parent.verbal or len(c) == 1]
+        if not chains:
+            raise Unfit("no parent")
+        chain = self.rng.choices(chains, [1 / len(c) for c in chains])[0]
+        parent = chain[-1].parent
+        tables = {entity.place, *(x.parent.place for x in chain)}
+        noun = self.noun(parent)
+        cells = [f for f in parent.label if len(parent.label) == 1 and f.samples and f.role in ("text", "category")]
+        if cells and self.chance(0.5):
+            f = cells[0]
+            value, token = self.named(f, self.cell(f))
+            options = [f"of {noun} {value}", f"for {noun} {value}", f"for the {noun} {value}", f"whose {noun} is {value}", f"with {noun} {value}", f"of the {noun} {value}",
+                       f"belonging to {value}", f"for {value}", f"of {value}"]  # fmt: skip
+            if people_words(parent.noun) or re.search(r"company|supplier|vendor|carrier|brand|artist|band", parent.noun):
+                options += [f"by {value}", f"from {value}", f"by {noun} {value}", f"of {value}"]
+            if re.search(r"category|genre|department|faculty|ward|group|type|region|class|programme", parent.noun):
+                options += [f"in {value}", f"in the {value} {noun}", f"from the {value} {noun}", f"in the {noun} {value}", f"in {noun} {value}"]
+            if re.search(r"store|shop|branch|warehouse|hotel|plant|city|country|location|office|school|museum|stadium|depot", parent.noun):
+                options += [f"at {value}", f"in {value}", f"from {value}", f"at the {value} {noun}"]
+            pred = [f"are from {value}", f"belong to {value}", f"belong to the {noun} {value}", f"have {value} as (their |){noun}", f"are linked to {value}"]
+            return _Condition(self.pick(self.rng.choice(options)), self.pick(self.rng.choice(pred)).replace("(their |)", ""), [f.token, "=", token], tables, fields={id(f)})
+        inner = self.own_condition(parent)
+        nouns = plural(noun)
+        pre = f"{inner.pre} " if inner.pre else ""
+        post = f" {inner.post}" if inner.post and not inner.pre else ""
+        link = self.pick("(of|for|for|from|by|of)" if people_words(parent.noun) else "(of|for|from|for|in|with)")
+        options = [f"{link} {pre}{nouns}{post}", f"belonging to {pre}{nouns}{post}", f"whose {noun} {self.single(inner.pred)}", f"where the {noun} {self.single(inner.pred)}"]
+        return _Condition(self.rng.choice(options), f"belong to {pre}{nouns}{post}", inner.form, tables, fields=inner.fields)
+
+    @staticmethod
+    def single(pred: str) -> str:
+        """A predicate of a plural, said of one."""
+        for many, one in (("are ", "is "), ("have ", "has "), ("were ", "was "), ("do not ", "does not "), ("don't ", "doesn't ")):
+            if pred.startswith(many):
+                return one + pred[len(many) :].replace(" their ", " its ")
+        first, _, rest = pred.partition(" ")
+        if first.endswith("ed") or first in ("began", "can"):
+            return pred
+        return f"{first}s {rest}"
+
+    def conditions(self, entity: Entity, count: int | None = None, *, dates: bool = True) -> list[_Condition]:
+        if count is None:
+            count = self.rng.choices((0, 1, 2), (3, 5, 1.6))[0]
+        found: list[_Condition] = []
+        for _ in range(count):
+            deep = entity.parents and self.chance(0.45)
+            try:
+                new = self.parent_condition(entity) if deep else self.own_condition(entity, dates=dates)
+            except Unfit:
+                new = self.own_condition(entity, dates=dates)
+            if any(new.fields & old.fields for old in found):
+                raise Unfit("the same column twice")
+            if any(new.tables & old.tables - {entity.place} for old in found):
+                raise Unfit("the same parent twice")
+            if found and found[0].pre and new.pre:
+                raise Unfit("two adjectives")
+            found.append(new)
+        return found
+
+    def subject(self, entity: Entity, conditions: list[_Condition], *, noun: str | None = None) -> tuple[str, list[Piece]]:
+        """The noun phrase in the plural and the body of WHERE."""
+        said = noun if noun is not None else plural(self.noun(entity))
+        pres = [c.pre for c in conditions if c.pre]
+        posts = [c.post for c in conditions if not c.pre]
+        text = " ".join([*pres, said]).strip()
+        form: list[Piece] = []
+        glue = " and "
+        alternative = len(posts) == 2 and not pres and self.chance(0.12)
+        if len(posts) == 2:
+            if alternative:
+                glue = " or "
+            elif posts[0].split()[0] not in ("in", "from", "of", "for", "by") or posts[1].split()[0] in ("in", "from"):
+                glue = self.rng.choice((" and ", " and ", " and ", ", "))
+            else:
+                glue = " "
+        text = f"{text} {glue.join(posts)}" if posts else text
+        ordered = [c for c in conditions if c.pre] + [c for c in conditions if not c.pre]
+        for i, condition in enumerate(ordered):
+            if i:
+                form.append("or" if alternative else "and")
+            form += condition.form
+            self.required |= condition.tables
+        self.required.add(entity.place)
+        return text, form
+
+    # -- forms -----------------------------------------------------------------------------------
+
+    def core(
+        self, items: Iterable[Piece], where: list[Piece] | None = None, *, group: list[Piece] | None = None,
+        having: list[Piece] | None = None, order: list[Piece] | None = None, limit: Piece | None = None, distinct: bool = False,
+        required: set[int] | None = None,
+    ) -> list[Piece]:  # fmt: skip
+        required = self.required if required is None else required
+        head: list[Piece] = ["select", *(["distinct"] if distinct else []), *items]
+        tail: list[Piece] = []
+        for word, part in (("where", where), ("group", group), ("having", having), ("order", order)):
+            if part:
+                tail += [word, *part]
+        if limit is not None:
+            tail += ["limit", limit]
+        used: list[FormToken] = []
+        depth = 0
+        for token in [*head, *tail]:
+            depth += (token == "[") - (token == "]")
+            if depth == 0 and isinstance(token, tuple) and token[0] in "tc":
+                used.append(("t", int(token[1])))
+        extra: list[Piece] = []
+        for table in sorted(required):
+            reached = needed_tables(used, self.domain.context) if used else set()
+            if table not in reached:
+                used.append(("t", table))
+                extra.append(("t", table))
+        if needed_tables(used, self.domain.context) != required:
+            raise Unfit("the joins would go another way")
+        return [*head, *(["from", *extra] if extra else []), *tail]
+
+    def group(self, entity: Entity) -> _Group:
+        """Something to group ``entity``'s rows by: a category of its own or of a parent, or a parent itself."""
+        options: list[tuple[str, Field | list[Link], float]] = [
+            ("own", f, 2.0 if f.distinct < 30 else 0.6) for f in entity.having("category") if f.distinct > 1
+        ]
+        options += [("own", f, 0.5) for f in entity.having("bool", "year") if 1 < f.distinct < 60]
+        for chain in self.domain.chains(entity):
+            parent = chain[-1].parent
+            if (parent.label or parent.key) and not parent.verbal:
+                options.append(("parent", chain, (2.0 if parent.label else 0.3) / len(chain)))
+            options += [("field", [*chain], 0.8 / len(chain))] if parent.having("category") else []
+        if not options:
+            raise Unfit("nothing to group by")
+        kind, what, _ = self.rng.choices(options, [w for _, _, w in options])[0]
+        if isinstance(what, Field):
+            words = self.words(what)
+            if what.role == "bool":
+                words = f"{words} status" if self.chance(0.3) else words
+            return _Group(words, plural(words), [what.token], [what.token], {entity.place}, field=what)
+        tables = {entity.place, *(x.parent.place for x in what)}
+        parent = what[-1].parent
+        if kind == "field":
+            f = self.any_of([f for f in parent.having("category") if f.distinct > 1 and f not in parent.label])
+            words = self.rng.choice((self.words(f, owner=True), self.words(f, owner=True), self.words(f)))
+            return _Group(words, plural(words), [f.token], [f.token], tables, field=f)
+        noun = self.noun(parent)
+        label = self.label(parent)
+        keys = [parent.key.token] if parent.key else [f.token for f in label]
+        if len(label) == 1 and label[0].unique and not parent.key:
+            keys = [label[0].token]
+        items: list[Piece] = [f.token for f in label]
+        if self.chance(0.12) and parent.label:
+            noun = f"{noun} {say(label[0].words, self.rng)}" if len(label) == 1 and not label[0].words.startswith(noun) else noun
+        return _Group(noun, plural(noun), items, list(keys), tables, entity=parent)
+
+    def product(self, entity: Entity) -> list[Piece] | None:
+        """{quantity * price} where ``entity`` has both."""
+        quantity = next((f for f in entity.having("measure") if re.search(r"\b(quantity|units|qty|produced quantity|shares)\b", f.words)), None)
+        price = next((f for f in entity.having("measure") if re.search(r"\b(price|unit cost)$", f.words)), None)
+        return ["{", quantity.token, "*", price.token, "}"] if quantity and price else None
+
+    def metric(self, entity: Entity, said: str, *, counts: float = 0.5, group: _Group | None = None) -> _Metric:
+        """A number about rows of ``entity``; ``said`` is the plural noun phrase, with conditions."""
+        measures = [f for f in entity.having("measure") if not re.search(r"latitude|longitude|^lat$|^long$", f.words)]
+        made = self.product(entity)
+        if made and self.chance(0.45):
+            name = self.pick("(revenue|sales|turnover|sales value|total sales|total revenue|total value|sales amount)")
+            return _Metric(f"{name} from {said}" if self.chance(0.3) else name, ["sum", *made], {entity.place}, False, "highest", "lowest")
+        if not measures or self.chance(counts):
+            links = [x for x in entity.parents if not x.parent.verbal and not (group and x.parent.place in group.tables)]
+            if links and self.chance(0.12):
+                link = self.rng.choice(links)
+                phrase = f"number of {self.pick('(different|distinct|unique)')} {plural(self.noun(link.parent))} {self.pick('(in|among|across)')} {said}"
+                return _Metric(phrase, ["count", "distinct", link.column.token], {entity.place}, True, "most", "fewest")
+            phrase = self.pick(f"(number of {said}|number of {said}|number of {said}|count of {said}|total number of {said}|# of {said})")
+            return _Metric(phrase, ["count", "*"], {entity.place}, True, "most", "fewest")
+        f = self.rng.choice(measures)
+        words = self.words(f)
+        money = MONEY.search(f.words)
+        additive = not NOT_ADDITIVE.search(f.words)
+        word = self.rng.choices(("sum", "avg", "max", "min"), (5 if additive else 0, 4, 1.2, 1.2))[0]
+        adjective = self.pick(
+            {"sum": "(total|total|total|overall|combined|sum of)", "avg": "(average|average|average|mean|avg)",
+             "max": "(maximum|highest|max|largest|biggest)", "min": "(minimum|lowest|min|smallest)"}[word]
+        )  # fmt: skip
+        if word == "sum" and money and re.search(r"\b(amount|total|price|sales)\b", f.words) and re.search("order|invoice|sale|transaction|payment|booking", entity.noun) and self.chance(0.3):
+            adjective, words = "", self.pick("(revenue|sales|turnover|total revenue|total sales)")
+        if words.startswith(("total ", "average ")) and adjective in ("total", "average"):
+            words = words.partition(" ")[2]
+        return _Metric(f"{adjective} {words}".strip(), [word, f.token], {entity.place}, False)
+
+    def limit(self) -> tuple[int, str, Piece | None]:
+        """(how many, its text with mark, its token); one has no text."""
+        count = self.rng.choices((1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20), (0, 1, 5, 1, 7, 0.5, 0.5, 0.5, 5, 0.7, 0.8))[0]
+        word = spell_out(count)
+        if word and self.chance(0.35):
+            return count, word, str(count)
+        shown, token = self.literal(str(count))
+        return count, shown, token
+
+
+def _listing(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: bool(e.fields))
+    conditions = w.conditions(entity, w.rng.choices((0, 1, 2), (1.2, 6, 2.2))[0])
+    draw = w.rng.random()
+    if draw < 0.12:
+        said, where = w.subject(entity, conditions)
+        text = w.pick(f"{_LIST} (all|all the|the|) (information|details|columns|data|fields|info|attributes) (about|of|for|on) (all|the|) {said}")
+        stars: list[Piece] = ["*"] if w.required == {entity.place} else [("t", entity.place)]
+        return text, w.core(stars, where)
+    fields = [f for f in entity.fields if f.role in ("text", "category", "measure", "date", "long", "year")]
+    if draw < 0.4:
+        label = w.label(entity)
+        items: list[Piece] = [f.token for f in label]
+        who = people_words(entity.noun)
+        if conditions and len(conditions) == 1 and w.chance(0.5):
+            w.subject(entity, conditions)
+            noun, pred = plural(w.noun(entity)), conditions[0].pred
+            text = w.pick(f"({'who are the' if who and pred.startswith('are ') and w.chance(0.3) else 'which'} {noun} (that |)" + f"{pred})")
+            text = text if text.startswith("who are") else w.pick(f"(which|which|what) {noun} {pred}")
+            if text.startswith("who are"):
+                text = f"which {noun} {pred}"
+            return text, w.core(items, conditions[0].form)
+        said, where = w.subject(entity, conditions)
+        text = w.pick(f"({_LIST} (all |all the |the |){said}|(which are|what are|list) the {said}|{said}|{_LIST} the names of (all |the |){said}|names of {said})")
+        if "names" in text and not re.search("name|title", label[0].words):
+            raise Unfit("no names")
+        return text, w.core(items, where)
+    extra: list[Piece] = []
+    parent_words: list[str] = []
+    chains = [c for c in w.domain.chains(entity, 2) if c[-1].parent.label and not c[-1].parent.verbal]
+    if chains and w.chance(0.3):
+        chain = w.rng.choice(chains)
+        parent = chain[-1].parent
+        if w.chance(0.6):
+            parent_words.append(w.rng.choice((w.noun(parent), f"{w.noun(parent)} {w.words(parent.label[0])}")))
+            extra += [f.token for f in parent.label]
+        else:
+            f = w.any_of([f for f in parent.fields if f.role in ("category", "text", "measure", "date")])
+            parent_words.append(w.words(f, owner=True))
+            extra.append(f.token)
+        w.required |= {x.parent.place for x in chain}
+    count = w.rng.choices((1, 2, 3), (5, 4, 1.5))[0]
+    if not fields:
+        raise Unfit("no columns")
+    chosen = w.rng.sample(fields, min(count, len(fields)))
+    if len(entity.label) == 1 and entity.label[0] not in chosen and w.chance(0.4):
+        chosen[0] = entity.label[0]
+    said, where = w.subject(entity, conditions)
+    if w.chance(0.2) and entity.label and not set(entity.label) & set(chosen):
+        names = join_words([w.words(f) for f in chosen] + parent_words, w.rng)
+        text = w.pick(f"({_LIST} (all |the |){said} (with|along with|together with|and) their {names}|{_LIST} {said} and {names})")
+        return text, w.core([*(f.token for f in entity.label), *(f.token for f in chosen), *extra], where)
+    many = w.chance(0.5)
+    names = join_words([plural(x) if many and not x.endswith("details") else x for x in [*(w.words(f) for f in chosen), *parent_words]], w.rng)
+    text = w.pick(
+        f"(what are the {names} of (all |all the |the |){said}|{_LIST} the {names} of (all|all the|the|each of the|) {said}|{_LIST} (the |){names} for (all |the |){said}"
+        f"|{names} of {said}|{names} for {said}|for (all |the |){said}, (show|list|give|what are) the {names}|{said}: {names}|{_LIST} {names} of {said})"
+    )
+    return text, w.core([*(f.token for f in chosen), *extra], where)
+
+
+def _counting(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: True)
+    conditions = w.conditions(entity)
+    measures = entity.having("measure")
+    if not measures or w.chance(0.5):
+        if conditions and len(conditions) == 1 and w.chance(0.5):
+            w.subject(entity, conditions)
+            return f"how many {plural(w.noun(entity))} {conditions[0].pred}", w.core(["count", "*"], conditions[0].form)
+        distinct = [f for f in entity.having("category", "text") if f.distinct > 1]
+        links = [x for x in entity.parents if not x.parent.verbal]
+        if (distinct or links) and w.chance(0.18):
+            said, where = w.subject(entity, conditions)
+            if links and w.chance(0.5):
+                link = w.rng.choice(links)
+                things, token = plural(w.noun(link.parent)), link.column.token
+            else:
+                f = w.any_of(distinct)
+                things, token = plural(w.words(f)), f.token
+            text = w.pick(f"(how many (different|distinct|unique) {things} (are there |do we have |)(for|among|in|across|of) (all |the |){said}|(number|count) of (distinct|unique|different) {things} (of|for|among|in) {said}|how many (different|unique|distinct) {things} do (the |){said} have)")
+            return text, w.core(["count", "distinct", token], where)
+        said, where = w.subject(entity, conditions)
+        text = w.pick(
+            f"(how many {said} are there|how many {said} (do we have|exist|are there in total|are in the database)|how many {said}|count (the |all |){said}|number of {said}"
+            f"|what is the (total |)number of {said}|{_START} the (number|count|total number) of (all |){said}|total {said}|count of {said}|how many {said} are there|(give me|show|get) a count of {said})"
+        )
+        return text, w.core(["count", "*"], where)
+    said, where = w.subject(entity, conditions)
+    if w.chance(0.16) and len(measures) > 0:
+        f = w.rng.choice(measures)
+        pair = w.rng.sample((("avg", "average"), ("max", "maximum"), ("min", "minimum"), ("sum", "total")), w.rng.choice((2, 2, 3)))
+        if any(p == "sum" for p, _ in pair) and NOT_ADDITIVE.search(f.words):
+            raise Unfit("no sum of that")
+        items: list[Piece] = [x for p, _ in pair for x in (p, f.token)]
+        names = join_words([n for _, n in pair], w.rng)
+        return w.pick(f"({_START} the|{_START} the|) {names} {w.words(f)} (of|for|across) (all |all the |the |){said}"), w.core(items, where)
+    metric = w.metric(entity, said, counts=0)
+    ending = "" if said in metric.phrase else w.pick(f" (of|for|of|for|across|over) (all |all the |the |){said}")
+    text = w.pick(f"({_START} the|{_START} the|what was the|) {metric.phrase}{ending}")
+    if metric.form[0] == "sum" and w.chance(0.15):
+        text = w.pick(f"how much (is|was) the {metric.phrase}{ending}")
+    return text, w.core(metric.form, where)
+
+
+def _ordering(w: _Writer, group: _Group, metric: _Metric) -> tuple[str, list[Piece] | None, Piece | None]:
+    draw = w.rng.random()
+    name = metric.phrase if not metric.counting else w.pick("(the count|count|number|that number|the number)")
+    if draw < 0.55:
+        return "", None, None
+    if draw < 0.78:
+        down = w.chance(0.7)
+        text = w.pick(
+            f"(, sorted by {name} (descending|in descending order|desc)|, (highest|largest) first|, from (highest to lowest|most to least|high to low)|, (ordered|sorted) from (highest to lowest|largest to smallest)|, in descending order of {name}| in descending order)"
+            if down else
+            f"(, sorted by {name} (ascending|in ascending order)|, (lowest|smallest) first|, from (lowest to highest|low to high)|, in ascending order of {name})"
+        )  # fmt: skip
+        return text, [*metric.form, "desc" if down else "asc"], None
+    if draw < 0.9:
+        return w.pick(f"(, (sorted|ordered) (by {group.noun}|alphabetically|alphabetically by {group.noun})| in alphabetical order)"), [*group.items[:1], "asc"], None
+    _, shown, token = w.limit()
+    return w.pick(f"(, top {shown}|, top {shown} only|, only the top {shown}|, limit {shown}| - top {shown})"), [*metric.form, "desc"], token
+
+
+def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: bool(e.parents or e.having("category")))
+    group = w.group(entity)
+    conditions = w.conditions(entity, w.rng.choices((0, 1), (2.2, 1))[0])
+    if group.field and any(id(group.field) in c.fields for c in conditions):
+        raise Unfit("grouped by what is fixed")
+    if any(c.tables & group.tables - {entity.place} for c in conditions):
+        raise Unfit("the same parent twice")
+    said, where = w.subject(entity, conditions)
+    w.required |= group.tables
+    if w.chance(0.22):
+        minimum = w.rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 10))
+        shown, token = (spell_out(minimum) or "", str(minimum)) if w.chance(0.4) else w.literal(str(minimum))
+        if minimum == 1 and w.chance(0.5):
+            op, words, token = ">=", "at least one", "1"
+        else:
+            op, words = w.rng.choice((
+                (">", f"more than {shown}"), (">=", f"at least {shown}"), (">", f"over {shown}"), (">=", f"{shown} or more"), ("<", f"fewer than {shown}"), ("=", f"exactly {shown}")
+            ))  # fmt: skip
+        measure = [f for f in entity.having("measure")]
+        if measure and w.chance(0.3):
+            f = w.rng.choice(measure)
+            metric = _Metric(f"average {w.words(f)}", ["avg", f.token], set(), False)
+            value, number = w.number(w.threshold(f), f)
+            op, more = w.rng.choice(((">", "(above|over|greater than|higher than)"), ("<", "(below|under|less than)")))
+            text = w.pick(f"((which|what) {group.nouns} have an {metric.phrase} of {said} {more} {value}|{_LIST} (the |){group.nouns} (with an|whose) {metric.phrase} of {said} (is |){more} {value}|{group.nouns} where the {metric.phrase} of {said} is {more} {value})")
+            text = text.replace("with an ", "with ").replace("whose average", "with average") if " is " not in text else text.replace("with an average", "whose average")
+            return text, w.core(group.items, where, group=group.keys, having=[*metric.form, op, number])
+        text = w.pick(
+            f"((which|what) {group.nouns} have {words} {said}|{_LIST} (all |the |){group.nouns} (with|having|that have|that have had) {words} {said}|{group.nouns} with {words} {said}"
+            f"|find {group.nouns} (having|with) {words} {said}|which {group.nouns} have {words} {said})"
+        )
+        items: list[Piece] = group.items
+        if w.chance(0.15):
+            text, items = w.pick(f"{_LIST} (the |){group.nouns} with {words} {said} and the number of {said}"), [*group.items, "count", "*"]
+        return text, w.core(items, where, group=group.keys, having=["count", "*", op, token])
+    metric = w.metric(entity, said, group=group)
+    phrase = metric.phrase
+    if said not in phrase and (conditions or w.chance(0.35)):
+        phrase = w.pick(f"{phrase} (of|for|of) {said}")
+    ending, order, limit = _ordering(w, group, metric)
+    second: _Metric | None = None
+    if w.chance(0.12):
+        second = w.metric(entity, said, counts=0.3, group=group)
+        if second.form == metric.form:
+            second = None
+        else:
+            phrase = f"{phrase} and {w.pick('(the |)')}{second.phrase}"
+    alone = metric.form == ["count", "*"] and second is None
+    draw = w.rng.random()
+    if alone and draw < 0.45:
+        text = w.pick(
+            f"(how many {said} (are there|do we have|) (per|for each|in each|by|for every) {group.noun}|how many {said} does each {group.noun} have|{said} (per|by) {group.noun}|count (of |the |){said} (by|per|for each) {group.noun}"
+            f"|for each {group.noun}, how many {said} (are there|do we have)|{_LIST} (each|every) {group.noun} and (the|its|their) number of {said}|{_LIST} {group.nouns} (with|and) (their|the) (number of|count of) {said})"
+        )
+    else:
+        text = w.pick(
+            f"({_START} the {phrase} (per|by|for each|for every|of each|in each|grouped by|broken down by|split by|across) {group.noun}|{phrase} (per|by) {group.noun}|{phrase} (by|per|for each) {group.noun}|for (each|every) {group.noun}, {_START} the {phrase}"
+            f"|{_LIST} {group.nouns} (and|with|along with) (their|the) {phrase}|{_LIST} (each|every) {group.noun} (and|with) (its|the) {phrase}|what is the {phrase} (for each|per|by|in each) {group.noun}|break down (the |){phrase} by {group.noun}|how does the {phrase} (differ|vary|compare) (by|across|between) {group.nouns}|{phrase} for (all|the different|the various|each of the) {group.nouns})"
+        ).replace(f" by {group.nouns}", f" by {group.noun}")
+    return text + ending, w.core([*group.items, *metric.form, *(second.form if second else [])], where, group=group.keys, order=order, limit=limit)
+
+
+def _superlative(w: _Writer) -> tuple[str, list[Piece]]:
+    if w.chance(0.42):
+        return _best_row(w)
+    return _best_group(w)
+
+
+def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: bool(e.having("measure", "date", "year")) and bool(e.label or e.key))
+    f = w.any_of([f for f in entity.having("measure", "date", "year") if not re.search("latitude|longitude", f.words)])
+    conditions = w.conditions(entity, w.rng.choices((0, 1), (2.2, 1))[0])
+    if any(id(f) in c.fields for c in conditions):
+        raise Unfit("the same column twice")
+    one = w.chance(0.5)
+    label = w.label(entity)
+    noun = w.noun(entity)
+    said, where = w.subject(entity, conditions, noun=noun if one else plural(noun))
+    top = w.chance(0.68)
+    words = w.words(f)
+    adjective = ""
+    if f.role in ("date", "year"):
+        birth = re.search(r"birth|dob", f.words)
+        if birth:
+            adjective = "youngest" if top else "oldest"
+        elif w.is_main_date(f, entity) if f.role == "date" else True:
+            adjective = w.pick("(latest|most recent|newest|last)" if top else "(earliest|first|oldest)")
+            if people_words(entity.noun):
+                adjective = w.pick("(newest|most recent)" if top else "(earliest|first)")
+        with_it = w.pick(f"with the {'(latest|most recent|newest)' if top else '(earliest|oldest|first)'} {words}")
+    else:
+        for pattern, high, low in _SUPERLATIVE:
+            if re.search(pattern, f.words):
+                adjective = w.pick(high if top else low)
+                break
+        if adjective in ("biggest", "largest", "highest", "smallest") and len(entity.having("measure")) > 2 and not MONEY.search(f.words):
+            adjective = ""
+        if "paid" in adjective and not people_words(entity.noun):
+            adjective = ""
+        with_it = w.pick(f"with the {'(highest|highest|largest|greatest|biggest|maximum|most)' if top else '(lowest|lowest|smallest|least|minimum)'} {words}")
+    other = w.rng.sample([x for x in entity.fields if x.role in ("category", "text", "measure", "date") and x not in label and x is not f], 1) if w.chance(0.25) and len(entity.fields) > 3 else []
+    items: list[Piece] = [x.token for x in (other or label)]
+    of = f"the {join_words([w.words(x) for x in other], w.rng)} of " if other else ""
+    order: list[Piece] = [f.token, "desc" if top else "asc"]
+    if one:
+        who = people_words(entity.noun) and w.chance(0.4) and not other
+        if adjective and w.chance(0.6):
+            text = w.pick(f"({'who is the' if who else '(what is|which is|find|show|show me|give me|return) ' + of + 'the'} {adjective} {said}|{'who is the' if who else 'what is ' + of + 'the'} {adjective} {said}|{of}the {adjective} {said})" if not other or True else "")
+        elif other:
+            text = w.pick(f"(what is|find|show|give|return) {of}the {said} {with_it}")
+        else:
+            text = w.pick(f"((which|what) {said} has the {with_it.removeprefix('with the ')}|(find|show|show me|what is|give me|return) the {said} {with_it}|{said} {with_it}|{'who has the ' + with_it.removeprefix('with the ') if who and not conditions else 'which ' + said + ' has the ' + with_it.removeprefix('with the ')})")
+        if w.chance(0.15) and not other and f.role == "measure":
+            items = [*items, f.token]
+            text = w.pick(f"(what is|show|find) the {said} {with_it} and (its|the|that) {words}")
+        return text, w.core(items, where, order=order, limit="1")
+    _, shown, token = w.limit()
+    if adjective and w.chance(0.5):
+        text = w.pick(f"({_LIST} {of}the {shown} {adjective} {said}|(what are|which are) {of}the {shown} {adjective} {said}|{shown} {adjective} {said}|{_LIST} {of}the top {shown} {adjective} {said})")
+    else:
+        text = w.pick(f"({_LIST} {of}the (top |){shown} {said} {with_it}|{_LIST} {of}the {'top' if top else 'bottom'} {shown} {said} by {words}|{'top' if top else 'bottom'} {shown} {said} by {words}|which {shown} {said} have the {with_it.removeprefix('with the ')}|what are {of}the {shown} {said} {with_it})")
+    if w.chance(0.2) and not other:
+        items = [*items, f.token]
+        text = w.pick(f"{text} (and|with|together with|along with) their {words}")
+    return text, w.core(items, where, order=order, limit=token)
+
+
+def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: bool(e.parents or e.having("category")))
+    group = w.group(entity)
+    conditions = w.conditions(entity, w.rng.choices((0, 1), (2.2, 1))[0])
+    if any(c.tables & group.tables - {entity.place} for c in conditions) or (group.field and any(id(group.field) in c.fields for c in conditions)):
+        raise Unfit("the same parent twice")
+    said, where = w.subject(entity, conditions)
+    w.required |= group.tables
+    metric = w.metric(entity, said, counts=0.6, group=group)
+    top = w.chance(0.78)
+    form: list[Piece] = list(metric.form)
+    order: list[Piece] = [*form, "desc" if top else "asc"]
+    one = w.chance(0.55)
+    phrase = metric.phrase if metric.counting or not conditions else w.pick(f"{metric.phrase} (of|from|for) {said}")
+    if phrase == metric.phrase and not metric.counting and w.chance(0.3) and said not in phrase:
+        phrase = w.pick(f"{metric.phrase} (of|from) {said}")
+    plain = form == ["count", "*"]
+    degree = w.pick("(most|highest number of|largest number of|greatest number of|most)" if top else "(fewest|lowest number of|smallest number of|least|fewest)") if plain else w.pick("(highest|largest|greatest|biggest|most)" if top else "(lowest|smallest|least)")
+    thing = said if plain else phrase.removeprefix("the ")
+    if not plain and not metric.counting:
+        degree = w.pick("(highest|largest|highest|biggest)" if top else "(lowest|smallest|lowest)")
+    who = group.entity is not None and people_words(group.entity.noun)
+    items = list(group.items)
+    show = w.chance(0.2)
+    if one:
+        if plain and top and group.field is not None and group.tables == {entity.place} and w.chance(0.35):
+            text = w.pick(f"(what is the|which is the|find the|show the) (most common|most frequent|most popular) {group.noun} (of|for|among|across) (all |the |){said}")
+        elif plain and top and group.entity is not None and not conditions and w.chance(0.12):
+            text = w.pick(f"(which is the|what is the|find the) most popular {group.noun} by number of {said}")
+        else:
+            text = w.pick(f"((which|what|which) {group.noun} has the {degree} {thing}|(find|show|what is|give me|return|name) the {group.noun} with the {degree} {thing}|{group.noun} with the {degree} {thing}|{'who has the' if who else 'which ' + group.noun + ' has'} {degree} {thing})")
+        if show:
+            text = w.pick(f"{text} and (how many|what is the number)" if plain else f"{text}, and how much is it")
+            items += form
+        return text, w.core(items, where, group=group.keys, order=order, limit="1")
+    _, shown, token = w.limit()
+    word = "top" if top else "bottom"
+    best = "(best|best-selling|best selling|top selling)" if top and "sales" in phrase or "revenue" in phrase else word
+    text = w.pick(
+        f"({_LIST} the {word} {shown} {group.nouns} by {phrase}|{word} {shown} {group.nouns} by {phrase}|{_LIST} the {shown} {group.nouns} with the {degree} {thing}|(which|what) {shown} {group.nouns} have the {degree} {thing}|(what are|which are) the {word} {shown} {group.nouns} (by|in terms of|based on|ranked by) {phrase}|(which|what) are the {word} {shown} {group.nouns} by {phrase}|{shown} {group.nouns} with the {degree} {thing}"
+        + (f"|{_LIST} the {shown} {best} {group.nouns} by {phrase})" if best != word and top else ")")
+    )
+    if show:
+        text = w.pick(f"{text} (and|with|along with) (the|their) {'counts' if plain else metric.phrase}")
+        items += form
+    return text, w.core(items, where, group=group.keys, order=order, limit=token)
+
+
+def _subqueries(w: _Writer) -> tuple[str, list[Piece]]:
+    draw = w.rng.random()
+    if draw < 0.42:
+        return _never(w)
+    if draw < 0.7:
+        return _average(w)
+    return _both(w)
+
+
+_NEVER_VERBS: tuple[tuple[str, str], ...] = (
+    (r"order|purchase", "(ordered anything|placed an order|ordered|bought anything|made a purchase)"),
+    (r"payment", "(paid|made a payment)"),
+    (r"review", "(written a review|been reviewed)"),
+    (r"rental", "rented anything"),
+    (r"booking|reservation", "(booked|made a booking)"),
+    (r"donation", "(donated|made a donation)"),
+)
+
+
+def _never(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: bool(e.children) and bool(e.label or e.key))
+    link = w.rng.choice(entity.children)
+    child = link.child
+    inside = w.conditions(child, w.rng.choices((0, 1), (2.5, 1))[0]) if not child.verbal else []
+    w.required = set()
+    things, inner_where = w.subject(child, inside)
+    deep = w.required
+    positive = w.chance(0.2)
+    inner = w.core([link.column.token], inner_where, required=deep)
+    w.required = set()
+    conditions = w.conditions(entity, w.rng.choices((0, 1), (4, 1))[0])
+    said, where = w.subject(entity, conditions)
+    form: list[Piece] = [*where, *(["and"] if where else []), link.target.token, "in" if positive else "not_in", "[", *inner, "]"]
+    counting = w.chance(0.25)
+    items: list[Piece] = ["count", "*"] if counting else [f.token for f in w.label(entity)]
+    verb = next((v for p, v in _NEVER_VERBS if re.search(p, child.noun)), "") if not inside else ""
+    if child.verbal:
+        raise Unfit("no noun")
+    options = [f"have no {things}", f"do not have any {things}", f"don't have any {things}", f"have never had any {things}", f"are without any {things}"]
+    posts = [f"without any {things}", f"with no {things}", f"that have no {things}", f"that do not have any {things}", f"without {things}", f"that don't have {things}"]
+    if positive:
+        options, posts = [f"have {things}", f"have any {things}", f"have at least one {child.noun}" if not inside else f"have {things}"], [f"with {things}", f"that have {things}", f"with any {things}"]
+    elif verb and people_words(entity.noun):
+        verb = w.pick(verb)
+        if not verb.startswith("been"):
+            options += [f"have never {verb}", f"haven't {verb}"] * 2
+            posts += [f"who (have |)never {verb}", f"who have not {verb}", f"who haven't {verb} yet"] * 2
+    elif not inside and re.search("order item|order detail|order line|sale|invoice line", child.noun) and re.search("product|item|track", entity.noun):
+        options += ["have never been sold", "have not been sold", "have never been ordered"] * 2
+        posts += ["that have never been sold", "that have not been sold", "never sold", "that nobody ordered"] * 2
+    post, pred = w.pick(w.rng.choice(posts)), w.pick(w.rng.choice(options))
+    glue = " and " if conditions and conditions[0].post and not conditions[0].pre else " "
+    if conditions and glue == " and ":
+        text = f"{said} and {post}" if re.match(r"that|who|with", post) else f"{said} {post}"
+    else:
+        text = f"{said} {post}"
+    if counting:
+        text = w.pick(f"(how many {text} are there|number of {text}|count (the |){text})") if w.chance(0.5) or conditions else f"how many {said} {pred}"
+    elif w.chance(0.5) and not conditions:
+        text = w.pick(f"(which|what|which) {said} {pred}")
+    else:
+        text = w.pick(f"({_LIST} (all |the |){text}|{text}|(which|what) are the {text}|{_LIST} the names of {text})")
+        if "names of" in text and not re.search("name|title", entity.label[0].words if entity.label else ""):
+            raise Unfit("no names")
+    return text, w.core(items, form)
+
+
+def _average(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: bool(e.having("measure")) and bool(e.label or e.key))
+    f = w.any_of(entity.having("measure"))
+    conditions = w.conditions(entity, w.rng.choices((0, 1), (4, 1))[0])
+    if any(id(f) in c.fields for c in conditions):
+        raise Unfit("the same column twice")
+    said, where = w.subject(entity, conditions)
+    up = w.chance(0.65)
+    words = w.words(f)
+    more = w.pick("(above|higher than|greater than|more than|over|larger than|exceeding)" if up else "(below|lower than|less than|smaller than|under)")
+    test: list[Piece] = [f.token, ">" if up else "<", "[", "select", "avg", f.token, "]"]
+    form = [*where, *(["and"] if where else []), *test]
+    tail = w.pick(f"(with {article(words)} {more} (the |)average|whose {words} is {more} (the |)average|with {more}-average {words}|with {words} {more} the average {words}|that have {article(words)} {more} the average|whose {words} is {more} the average {words} of all {plural(entity.noun)})")
+    tail = re.sub(r"is exceeding", "exceeds", tail)
+    if not re.match(r"with (above|below)", tail):
+        tail = re.sub(r"-average (.*)", r" average \1", tail) if "-average" in tail else tail
+    if re.search(r"with \w+ than average|with (over|under|exceeding) average", tail):
+        tail = f"with {words} {more} average"
+    said = f"{said} and" if conditions and conditions[0].post and not conditions[0].pre else said
+    if w.chance(0.25):
+        text = w.pick(f"(how many {said} {tail} are there|count (the |){said} {tail}|number of {said} {tail})")
+        return text, w.core(["count", "*"], form)
+    label = w.label(entity)
+    items: list[Piece] = [x.token for x in label]
+    text = w.pick(f"({_LIST} (all |the |){said} {tail}|{said} {tail}|(which|what) are the {said} {tail})")
+    if w.chance(0.25):
+        items.append(f.token)
+        text += w.pick(f" (and|with) (their|the) {words}")
+    return text, w.core(items, form)
+
+
+def _both(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: bool(e.parents or e.having("category")) and bool(e.having("measure", "category")))
+    group = w.group(entity)
+    first = w.own_condition(entity)
+    second = w.own_condition(entity)
+    if not group.field or any(id(group.field) in c.fields for c in (first, second)) or first.form == second.form:
+        if group.entity is None or not group.entity.label:
+            raise Unfit("nothing to combine")
+    w.required = set()
+    noun = plural(w.noun(entity))
+    one, a = w.subject(entity, [first], noun=noun)
+    two, b = w.subject(entity, [second], noun=noun)
+    required = {entity.place} | group.tables
+    cores = [w.core(group.items, x, required=required) for x in (a, b)]
+    kind = w.rng.choice(("intersect", "intersect", "except", "union"))
+    w.required = required
+    text = {
+        "intersect": f"((which|what) {group.nouns} have both {one} and {two}|{_LIST} (the |){group.nouns} (that have|with|having) both {one} and {two}|{_LIST} the {group.nouns} (shared by|common to) {one} and {two}|{group.nouns} with {one} as well as {two})",
+        "except": f"((which|what) {group.nouns} have {one} but (no|not any) {two}|{_LIST} (the |){group.nouns} (with|that have) {one} but (no|not|without) {two}|{group.nouns} (with|that have) {one} but no {two})",
+        "union": f"({_LIST} (the |all |){group.nouns} (with|that have|of) {one} or {two}|(which|what) {group.nouns} have {one} or {two}|{group.nouns} of {one} or of {two})",
+    }[kind]
+    return w.pick(text), [*cores[0], kind, *cores[1]]
+
+
+def _dated_entity(w: _Writer) -> tuple[Entity, Field]:
+    entity = w.entity(lambda e: bool(e.having("date")) and e.rows > 5)
+    dates = entity.having("date")
+    return entity, dates[0] if w.chance(0.65) else w.rng.choice(dates)
+
+
+def _dates(w: _Writer) -> tuple[str, list[Piece]]:
+    draw = w.rng.random()
+    if draw < 0.42:
+        return _in_time(w)
+    if draw < 0.58:
+        return _grouped_in_time(w)
+    return _over_time(w)
+
+
+def _in_time(w: _Writer) -> tuple[str, list[Piece]]:
+    """A list, count or aggregate of the rows of a period."""
+    entity, f = _dated_entity(w)
+    condition = w.about_date(f, entity)
+    conditions = [condition]
+    if w.chance(0.28):
+        more = w.conditions(entity, 1, dates=False)[0]
+        if id(f) in more.fields or (condition.pre and more.pre):
+            raise Unfit("the same column twice")
+        conditions = [more, condition] if not more.pre else [condition, more]
+    said, where = w.subject(entity, conditions)
+    draw = w.rng.random()
+    if draw < 0.32:
+        if len(conditions) == 1 and w.chance(0.5):
+            return f"how many {plural(w.noun(entity))} {condition.pred}", w.core(["count", "*"], where)
+        text = w.pick(f"(how many {said} (were there|are there|did we have|do we have|)|how many {said}|number of {said}|count (the |){said}|(what is|what was) the (total |)number of {said}|{said} count|count of {said}|total number of {said})")
+        return text, w.core(["count", "*"], where)
+    if draw < 0.62 and entity.having("measure"):
+        metric = w.metric(entity, said, counts=0)
+        if len(conditions) == 1 and condition.post and not condition.post.startswith(("with", "whose", "where")) and w.chance(0.45):
+            noun = plural(w.noun(entity))
+            ending = w.pick(f"( {condition.post}| {condition.post}| of {noun} {condition.post})") if self_explaining(w, entity) else f" of {noun} {condition.post}"
+        else:
+            ending = "" if said in metric.phrase else w.pick(f" (of|for|from) (all |the |){said}")
+        text = w.pick(f"({_START} the|what was the|how much was the|) {metric.phrase}{ending}")
+        if text.startswith("how much") and metric.form[0] != "sum":
+            text = text.replace("how much was", "what was")
+        return text, w.core(metric.form, where)
+    if draw < 0.68:
+        return w.pick(f"{_LIST} (all details|all information|everything|all data|details) (of|about|on|for) (the |){said}"), w.core(["*"] if w.required == {entity.place} else [("t", entity.place)], where)
+    label = w.label(entity)
+    items: list[Piece] = [x.token for x in label]
+    if w.chance(0.35):
+        others = [x for x in entity.fields if x.role in ("text", "category", "measure", "date") and x not in label]
+        chosen = w.rng.sample(others, min(len(others), w.rng.choice((1, 2))))
+        if not chosen:
+            raise Unfit("no columns")
+        names = join_words([w.words(x) for x in chosen], w.rng)
+        text = w.pick(f"({_LIST} the {names} of (all |the |){said}|{names} of {said}|what (are|were) the {names} of (the |){said}|{_LIST} {said} with their {names})")
+        items = [*items, *(x.token for x in chosen)] if "with their" in text else [x.token for x in chosen]
+        return text, w.core(items, where)
+    if len(conditions) == 1 and w.chance(0.45):
+        return w.pick(f"(which|which|what) {plural(w.noun(entity))} {condition.pred}"), w.core(items, where)
+    text = w.pick(f"({_LIST} (all |the |all the |){said}|{said}|(which|what) (are|were) the {said}|{_LIST} {said})")
+    return text, w.core(items, where)
+
+
+def self_explaining(w: _Writer, entity: Entity) -> bool:
+    """Whether no other table of the database has dates, so that a metric needs no noun."""
+    return sum(bool(e.having("date") and e.having("measure")) for e in w.domain.entities) <= 3 or w.chance(0.2)
+
+
+def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
+    """A metric by a category or parent within a period, or the best of it."""
+    entity, f = _dated_entity(w)
+    group = w.group(entity)
+    condition = w.about_date(f, entity)
+    said, where = w.subject(entity, [condition])
+    w.required |= group.tables
+    metric = w.metric(entity, said, counts=0.45, group=group)
+    post = condition.post if condition.post else ""
+    floating = bool(post) and not post.startswith(("with", "whose", "where")) and self_explaining(w, entity)
+    phrase = metric.phrase
+    late = ""
+    if said not in phrase:
+        if floating and w.chance(0.6):
+            late = f" {post}"
+        else:
+            phrase = w.pick(f"{phrase} (of|for|from) {said}")
+    if w.chance(0.3):
+        one = w.chance(0.6)
+        _, shown, token = w.limit() if not one else (1, "", "1")
+        order: list[Piece] = [*metric.form, "desc"]
+        if metric.form == ["count", "*"]:
+            text = w.pick(f"((which|what) {group.noun} had the most {said}|(find|show) the {group.noun} with the most {said})" if one else f"({_LIST} the top {shown} {group.nouns} by number of {said}|top {shown} {group.nouns} by {phrase}|(which|what) {shown} {group.nouns} had the most {said})")
+        else:
+            text = w.pick(f"((which|what) {group.noun} had the highest {phrase}{late}|{group.noun} with the (highest|largest) {phrase}{late}|(what|which) was the {group.noun} with the highest {phrase}{late})" if one else f"({_LIST} the top {shown} {group.nouns} by {phrase}{late}|top {shown} {group.nouns} by {phrase}{late}|(who|what|which) were the top {shown} {group.nouns} by {phrase}{late})")
+            if text.startswith("who") and not (group.entity and people_words(group.entity.noun)):
+                text = "which" + text[3:]
+        return text, w.core(group.items, where, group=group.keys, order=order, limit=token if not one else "1")
+    text = w.pick(f"({_START} the {phrase} (per|by|for each|broken down by|for every) {group.noun}{late}|{phrase} (by|per) {group.noun}{late}|for each {group.noun}, (show|give|what was|what is) the {phrase}{late}|{_LIST} {group.nouns} (with|and) (their|the) {phrase}{late}|what was the {phrase} (by|per|for each) {group.noun}{late})")
+    if metric.form == ["count", "*"] and w.chance(0.4):
+        text = w.pick(f"(how many {said} (were there |are there |)(per|for each|by) {group.noun}|{said} (by|per) {group.noun}|count {said} by {group.noun})")
+    ending, order2, limit = _ordering(w, group, metric)
+    return text + ending, w.core([*group.items, *metric.form], where, group=group.keys, order=order2, limit=limit)
+
+
+def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
+    """A metric by month, quarter, year, week, day or weekday, or the best of those."""
+    entity, f = _dated_entity(w)
+    conditions = []
+    draw = w.rng.random()
+    if draw < 0.3:
+        condition = w.about_date(f, entity, plain=True)
+        conditions = [condition]
+    elif draw < 0.5:
+        conditions = w.conditions(entity, 1, dates=False)
+    main = w.is_main_date(f, entity)
+    said, where = w.subject(entity, conditions)
+    unit = w.rng.choices(list(_UNITS), (9, 4, 6, 2, 2, 2, 1))[0]
+    name, adverb = (w.pick(x) for x in _UNITS[unit])
+    bucket: list[Piece] = [unit, f.token]
+    metric = w.metric(entity, said, counts=0.5)
+    phrase = metric.phrase
+    if said not in phrase and (conditions or w.chance(0.5) or not self_explaining(w, entity)):
+        phrase = w.pick(f"{phrase} (of|for|from) {said}")
+    by = f" ({w.words(f)})" if False else ""
+    if not main or len(entity.having("date")) > 2:
+        by = w.pick(f" of (the |){f.words}" if f.words.endswith("date") else f" of {f.words}")
+        adverb = ""
+    plain = metric.form == ["count", "*"]
+    verb = next((v for pattern, v in _DATE_VERBS if re.search(pattern, f.words)), "")
+    verb = re.sub(r"\bwho \w+( up)?\|?", "", verb) if verb else ""
+    verb = w.pick(verb) if verb and not verb.endswith("|)") else ""
+    if re.match(r"^(with|that|start|end|due|hap)", verb):
+        verb = ""
+    did = f" {verb}" if plain and verb and not conditions and w.chance(0.5) else ""
+    if by and did and w.chance(0.7):
+        by = ""
+    if w.chance(0.22):
+        best = w.chance(0.75)
+        order: list[Piece] = [*metric.form, "desc" if best else "asc"]
+        degree = w.pick("(most|highest number of|largest number of)" if best else "(fewest|lowest number of)") if plain else ("highest" if best else "lowest")
+        what = f"{said}{did}" if plain else phrase
+        text = w.pick(f"((which|what|in which|in what) {name}{by} (had|has|saw) the {degree} {what}|(find|show|what was|what is) the {name}{by} with the {degree} {what}|{name}{by} with the {degree} {what})")
+        text = re.sub(r"^in (which|what) (.*?) (had|has|saw) the", r"\1 \2 \3 the", text) if not plain else re.sub(
+            r"^in (which|what) (.*?) (had|has|saw) the (.*)$", r"in \1 \2 did we have the \4" if best else r"\1 \2 had the \4", text
+        )  # fmt: skip
+        if w.chance(0.15) and plain and best and not by and not did:
+            text = w.pick(f"(what was|which was|what is) (the|our) busiest {name} for {said}")
+        return text, w.core(bucket, where, group=bucket, order=order, limit="1")
+    options = f"({_START} the {phrase}{did} (per|by|for each|in each|for every) {name}{by}|{phrase}{did} (by|per) {name}{by}|{phrase}{did} (by|per|each) {name}{by}|for each {name}{by}, (show|what is|give|what was) the {phrase}{did}|{_LIST} the {phrase}{did} (by|per|grouped by|broken down by|for each) {name}{by})"
+    if plain:
+        options = f"({options[1:-1]}|{said}{did} (per|by|each) {name}{by}|how many {said} (were there |are there |){did} (per|in each|each|by) {name}{by}|how many {said}{did} (per|each) {name}{by}|number of {said}{did} by {name}{by})"
+    if adverb and w.chance(0.4):
+        short = phrase.removeprefix("number of ").removeprefix("count of ").removeprefix("total number of ").removeprefix("# of ") if plain else phrase.removeprefix("sum of ")
+        options = f"({adverb} {short}|(show|show me|give me|get|plot|what are the|what is the|list) (the |){adverb} {short}|{adverb} {'number of ' if plain else ''}{short}|{adverb} {short} trend|{adverb} breakdown of {short}|{adverb} {phrase})"
+        options = options.replace("the the", "the")
+    elif unit == "by_month" and not by and w.chance(0.2):
+        options = f"((show|show me|what is|plot|) the (trend|development|evolution) of (the |){phrase} (over time|by month|month by month)|how (has|did) the {phrase} (develop|change|evolve) (over time|by month|month over month|from month to month)|{phrase} (over time|month by month)|(the |){phrase} trend by month)"
+        options = options.replace("has the", "did the").replace("how (has|did)", "how did")
+    elif unit == "year" and not by and w.chance(0.15):
+        options = f"(how did the {phrase} (change|develop) (over the years|from year to year|year by year)|{phrase} (over the years|year by year|each year|every year))"
+    text = w.pick(options)
+    return re.sub(r"what are the (?=total|average|number)", "what is the ", text), w.core([*bucket, *metric.form], where, group=bucket, order=[*bucket, "asc"])
+
+
+def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
+    draw = w.rng.random()
+    if draw < 0.4:
+        entity = w.entity(lambda e: w.product(e) is not None)
+        made = w.product(entity) or []
+        conditions = w.conditions(entity, w.rng.choices((0, 1), (2, 1))[0])
+        said, where = w.subject(entity, conditions)
+        name = w.pick("(total revenue|revenue|total sales|sales|turnover|total sales value|total value|sales revenue|gross sales|total turnover|overall revenue|total amount)")
+        tail = w.pick(f"( of {said}| from {said}| for {said})") if conditions or w.chance(0.3) else ""
+        if w.chance(0.3):
+            return w.pick(f"({_START} the {name}{tail}|{name}{tail}|how much {name.removeprefix('total ').removeprefix('overall ')} did we make{tail}|what is our {name}{tail})"), w.core(["sum", *made], where)
+        group = w.group(entity)
+        if any(c.tables & group.tables - {entity.place} or (group.field and id(group.field) in c.fields) for c in conditions):
+            raise Unfit("the same parent twice")
+        w.required |= group.tables
+        if w.chance(0.4):
+            one = w.chance(0.4)
+            _, shown, token = w.limit() if not one else (1, "", "1")
+            text = w.pick(f"((which|what) {group.noun} (generated|made|brought in|has|had) the (most|highest) {name}{tail}|{group.noun} with the highest {name}{tail}|(best-selling|top-selling|best selling) {group.noun} by {name}{tail})" if one else f"(top {shown} {group.nouns} by {name}{tail}|{_LIST} the top {shown} {group.nouns} by {name}{tail}|{_LIST} the {shown} (best-selling|top-selling|best selling|biggest) {group.nouns} by {name}{tail})")
+            return text, w.core(group.items, where, group=group.keys, order=["sum", *made, "desc"], limit=token)
+        text = w.pick(f"({name}{tail} (by|per) {group.noun}|{_START} the {name}{tail} (by|per|for each|broken down by) {group.noun}|{_LIST} {group.nouns} (with|and) their {name}{tail})")
+        return text, w.core([*group.items, "sum", *made], where, group=group.keys)
+    pairs = (
+        (r"\b(selling price|unit price|list price|price)$", r"\b(cost|unit cost|standard cost)$", "(margin|profit|difference between {a} and {b}|profit margin per unit|markup)"),
+        (r"\b(principal|amount|total charge)$", r"\b(paid amount)$", "(outstanding amount|open amount|unpaid amount|difference between {a} and {b})"),
+        (r"\bmaximum \w+$", r"\bminimum \w+$", "(range|difference between {a} and {b}|spread)"),
+        (r"\bplanned quantity$", r"\bproduced quantity$", "(shortfall|missing quantity|difference between {a} and {b})"),
+        (r"", r"", "(difference between {a} and {b}|{a} minus {b})"),
+    )
+    if draw < 0.68:
+        entity = w.entity(lambda e: len(e.having("measure")) > 1 and bool(e.label or e.key))
+        found = None
+        for high, low, words in pairs:
+            a = next((f for f in entity.having("measure") if re.search(high, f.words)), None)
+            b = next((f for f in entity.having("measure") if re.search(low, f.words) and f is not a), None)
+            if a and b and (high or w.chance(0.3)):
+                found = (a, b, words)
+                break
+        if not found:
+            raise Unfit("nothing to subtract")
+        a, b, words = found
+        conditions = w.conditions(entity, w.rng.choices((0, 1), (2, 1))[0])
+        said, where = w.subject(entity, conditions)
+        name = w.pick(words).format(a=w.words(a), b=w.words(b))
+        gap: list[Piece] = [a.token, "-", b.token]
+        label: list[Piece] = [f.token for f in w.label(entity)]
+        shape = w.rng.random()
+        if shape < 0.35:
+            return w.pick(f"({_LIST} (the |){said} (with|and) their {name}|for each {entity.noun}, show the {name}" + ")") if not conditions else w.pick(f"{_LIST} (the |){said} (with|and) their {name}"), w.core([*label, *gap], where)
+        if shape < 0.6:
+            return w.pick(f"{_START} the (average|mean) {name} (of|for|across) (all |the |){said}"), w.core(["avg", "{", *gap, "}"], where)
+        one = w.chance(0.5)
+        _, shown, token = w.limit() if not one else (1, "", "1")
+        text = w.pick(f"(which {w.noun(entity)} has the (highest|largest|biggest) {name}|what is the {entity.noun} with the (largest|highest) {name})" if one else f"({_LIST} the top {shown} {said} by {name}|{shown} {said} with the (highest|largest|biggest) {name})")
+        if one and conditions:
+            raise Unfit("a condition unsaid")
+        return text, w.core(label, where, order=[*gap, "desc"], limit=token)
+    entity = w.entity(lambda e: bool(e.having("measure")) and bool(e.parents or len(e.having("measure")) > 1))
+    measures = [f for f in entity.having("measure") if not NOT_ADDITIVE.search(f.words)]
+    links = [x for x in entity.parents if not x.parent.verbal]
+    conditions = w.conditions(entity, w.rng.choices((0, 1), (3, 1))[0])
+    said, where = w.subject(entity, conditions)
+    made = w.product(entity)
+    tail = f" for {said}" if conditions else ""
+    if links and w.chance(0.55):
+        link = w.rng.choice(links)
+        if made and w.chance(0.6):
+            total, words = list(made), w.pick("(revenue|sales|sales value)")
+        else:
+            f = w.any_of(measures)
+            total, words = [f.token], w.words(f)
+        parent = w.noun(link.parent)
+        ratio: list[Piece] = ["sum", *total, "/", "count", "distinct", link.column.token]
+        if link.parent.noun.endswith("order") and w.chance(0.5) and len(total) > 1:
+            text = w.pick(f"({_START} the average order value{tail}|average order value{tail})")
+        else:
+            text = w.pick(f"({_START} the (average |mean |)(total |){words} per {parent}{tail}|average {words} per {parent}{tail}|how much {words} is there per {parent} on average{tail})")
+            if "average" not in text and "mean" not in text:
+                text = text.replace(f"{words} per", f"average {words} per")
+        return text, w.core(ratio, where)
+    if len(measures) < 2:
+        raise Unfit("no ratio")
+    a, b = w.rng.sample(measures, 2)
+    ratio = ["sum", a.token, "/", "sum", b.token]
+    text = w.pick(f"({_START} the ratio of (total |){w.words(a)} to (total |){w.words(b)}{tail}|total {w.words(a)} divided by total {w.words(b)}{tail}|{_START} the {w.words(a)} per {w.words(b)} overall{tail})")
+    if w.chance(0.35):
+        group = w.group(entity)
+        if any(c.tables & group.tables - {entity.place} or (group.field and id(group.field) in c.fields) for c in conditions):
+            raise Unfit("the same parent twice")
+        w.required |= group.tables
+        return w.pick(f"{text} (by|per|for each) {group.noun}"), w.core([*group.items, *ratio], where, group=group.keys)
+    return text, w.core(ratio, where)
+
+
+def _distinct(w: _Writer) -> tuple[str, list[Piece]]:
+    entity = w.entity(lambda e: bool(e.having("category")))
+    f = w.any_of(entity.having("category"))
+    conditions = w.conditions(entity, w.rng.choices((0, 1), (2, 1))[0])
+    if any(id(f) in c.fields for c in conditions):
+        raise Unfit("the same column twice")
+    said, where = w.subject(entity, conditions)
+    words = plural(w.words(f))
+    kind = w.pick("(different|distinct|unique)")
+    text = w.pick(
+        f"((what|which) {kind} {words} (are there|do we have|exist|occur) (for|among|in|of) (the |all |){said}|{_LIST} (all |the |all the |){kind} {words} of (all |the |){said}|{kind} {words} (of|for) {said}|what are the {kind} {words} of (the |all |){said}|which {words} do (the |){said} have"
+        f"|what (kinds of |){words} are there (for|among) {said}|{_LIST} {words} of {said} without duplicates|what {kind} {words} do (our |the |){said} have|{_LIST} the {kind} values of {f.words} for {said})"
+    )
+    order: list[Piece] | None = None
+    if w.chance(0.1):
+        text, order = text + w.pick("( in alphabetical order|, sorted alphabetically)"), [f.token, "asc"]
+    return text, w.core([f.token], where, distinct=True, order=order)
+
+
+FAMILIES: dict[str, tuple[float, Callable[[_Writer], tuple[str, list[Piece]]]]] = {
+    "list": (3, _listing),
+    "count": (4, _counting),
+    "group": (4, _grouping),
+    "superlative": (4, _superlative),
+    "subquery": (2, _subqueries),
+    "date": (5, _dates),
+    "arithmetic": (1.5, _arithmetic),
+    "distinct": (1, _distinct),
+}
+
+
+def write(domain: Domain, family: str, rng: random.Random) -> Draft:
+    """One question of ``family`` about ``domain``; raises Unfit when this draw leads nowhere."""
+    writer = _Writer(domain, rng)
+    text, form = FAMILIES[family][1](writer)
+    used = {k for token in form if isinstance(token, tuple) and token[0] == "lit" for k in (token[2],)}
+    shown = {ord(text[i + 1]) - 0xE100 for i, c in enumerate(text) if c == "\ue000"}
+    if used != shown:
+        raise Unfit("a literal unsaid")
+    return Draft(text, form, writer.cells, family, writer.today, len(writer.required) > 1)
