@@ -43,11 +43,8 @@ def sources() -> list[Path]:
     return [
         path
         for path in sorted(PACKAGE.rglob("*.py"))
-        if (not mapped & set(path.parents)
-        and path.name != "__main__.py"
-        and path.parent != PACKAGE)
-        or (path.parent == PACKAGE
-        and path.stem in ROW)
+        if (not mapped & set(path.parents) and path.name != "__main__.py" and path.parent != PACKAGE)
+        or (path.parent == PACKAGE and path.stem in ROW)
     ]
 
 

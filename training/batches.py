@@ -49,7 +49,9 @@ def augment(example: Example, rng: random.Random) -> Example:
         if rng.random() < 0.5:
             rng.shuffle(kept)
         place.update({(old, j): (new, k) for k, j in enumerate(kept)})
-        slices.append(replace(context.tables[old], table=replace(table, columns=tuple(table.columns[j] for j in kept))))
+        slices.append(
+            replace(context.tables[old], table=replace(table, columns=tuple(table.columns[j] for j in kept)))
+        )
     names = {(s.table.key, c.name) for s in slices for c in s.table.columns}
     matches = [
         k

@@ -42,7 +42,7 @@ __all__ = [
     "context_of",
     "spider_catalogs",
     "spider_examples",
-    "sqlite_values",
+    "read_sqlite",
     "wikisql_examples",
 ]
 

@@ -1,6 +1,6 @@
 """A trained model to the files that ship: two ONNX graphs in int8, the tokenizer, a manifest.
 
-    python -m sqlgen.training.export --model RUN/final --out sqlgen/models/shipped
+python -m sqlgen.training.export --model RUN/final --out sqlgen/models/shipped
 """
 
 from __future__ import annotations

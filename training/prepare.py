@@ -1,6 +1,6 @@
 """Corpora to shards of training examples.
 
-    python -m sqlgen.training.prepare --corpora DIR --out DATA
+python -m sqlgen.training.prepare --corpora DIR --out DATA
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Questions and forms made together, over databases with rows; every pair is executed.
 
-    python -m sqlgen.training.synthesize --corpora DIR --out FILE.pkl.gz --count N --seed S
+python -m sqlgen.training.synthesize --corpora DIR --out FILE.pkl.gz --count N --seed S
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from sqlgen.training.synthesis.wording import slip, unmark
 __all__ = ["business_domains", "corpus_domains", "main", "synthesize"]
 
 # Files whose rows are those of a measuring database.
-_MEASURED = re.compile(r"^world|concert|singer|pets|flight|tvshow|orchestra|voter|wta|poker|dog_kennel|car_1", re.I)
+_MEASURED = re.compile(
+    r"^world|concert|singer|pets|flight|tvshow|orchestra|voter|wta|poker|dog_kennel|car_1", re.I
+)
 MAX_ROWS = 400
 BUSINESS_SHARE = 0.5
 
@@ -37,7 +39,8 @@ def corpus_domains(corpora: Path, rng: random.Random) -> Iterator[Domain]:
     """Domains of the databases that come with the corpora, without those kept for measuring."""
     spider = corpora / "spider"
     sources = [
-        (name, *pair, spider / "database" / name / f"{name}.sqlite") for name, pair in spider_catalogs(spider).items()
+        (name, *pair, spider / "database" / name / f"{name}.sqlite")
+        for name, pair in spider_catalogs(spider).items()
     ]
     folder = corpora / "sample_databases"
     for path in sorted([*folder.rglob("*.sqlite"), *folder.rglob("*.db")]):
@@ -117,10 +120,17 @@ def _useful(example: Example, draft: Draft, domain: Domain) -> bool:
         return False
     if len(rows) == 1 and all(cell in (None, 0) for cell in rows[0]):
         return False
-    return not ("group" in example.form and "limit" not in example.form and "having" not in example.form and len(rows) < 2)
+    return not (
+        "group" in example.form
+        and "limit" not in example.form
+        and "having" not in example.form
+        and len(rows) < 2
+    )
 
 
-def synthesize(domains: list[Domain], count: int, seed: int, dropped: Counter[str] | None = None) -> Iterator[tuple[str, Example]]:
+def synthesize(
+    domains: list[Domain], count: int, seed: int, dropped: Counter[str] | None = None
+) -> Iterator[tuple[str, Example]]:
     """``count`` pairs (family, example), the same for the same domains and seed."""
     rng = random.Random(seed)
     names = list(FAMILIES)
@@ -136,7 +146,7 @@ def synthesize(domains: list[Domain], count: int, seed: int, dropped: Counter[st
             domain = rng.choice(group)
             try:
                 draft = write(domain, family, rng)
-                if not draft.joined and rng.random() < 0.35 and any(e.parents for e in domain.entities):
+                if not draft.joined and rng.random() < 0.6 and any(e.parents for e in domain.entities):
                     raise Unfit("one table where more would go")
                 example = _resolve(draft, domain, rng)
                 if example.question.lower() in seen or not _useful(example, draft, domain):
@@ -160,7 +170,10 @@ def main() -> None:
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--businesses", type=int, default=250)
     args = cli.parse_args()
-    domains = [*corpus_domains(args.corpora, random.Random(args.seed)), *business_domains(args.businesses, args.seed)]
+    domains = [
+        *corpus_domains(args.corpora, random.Random(args.seed)),
+        *business_domains(args.businesses, args.seed),
+    ]
     print(len(domains), "domains", flush=True)
     shares: Counter[str] = Counter()
     dropped: Counter[str] = Counter()

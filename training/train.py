@@ -136,7 +136,11 @@ def main() -> None:
 
 
 def feed(
-    mix: list[tuple[list[object], float]], cache: PieceCache, settings: dict[str, int], seed: int, workers: int
+    mix: list[tuple[list[object], float]],
+    cache: PieceCache,
+    settings: dict[str, int],
+    seed: int,
+    workers: int,
 ) -> Iterator[Batch]:
     """Batches made here, or by worker processes when the device would wait for them."""
     if not workers:
@@ -150,7 +154,9 @@ def feed(
             number = info.id if info else 0
             return stream_batches(mix, cache, seed=seed + 7919 * number, **settings)  # type: ignore[arg-type]
 
-    return iter(DataLoader(Endless(), batch_size=None, num_workers=workers, prefetch_factor=8, pin_memory=True))
+    return iter(
+        DataLoader(Endless(), batch_size=None, num_workers=workers, prefetch_factor=8, pin_memory=True)
+    )
 
 
 def loss_of(model: SqlgenModel, batch: Batch, device: str) -> torch.Tensor:

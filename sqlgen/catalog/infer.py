@@ -13,7 +13,7 @@ __all__ = ["infer_foreign_keys"]
 
 _KEY_WORDS = frozenset(str.split("id ids key code no nr num number uuid guid fk sk"))
 _VAGUE = _KEY_WORDS | frozenset(str.split("name title type status date year value index idx rowid row pk"))
-_PARENT = frozenset(str.split("parent superior supervisor"))
+_PARENT = frozenset(str.split("parent superior supervisor manager root previous next original"))
 _PREFIXES = frozenset(str.split("tbl t tab table dim fact fct stg raw vw v ref lu lkp mst"))
 _LONGER = {"sses": 2, "shes": 2, "ches": 2, "xes": 2}
 
@@ -78,7 +78,7 @@ def _target(table: Table) -> _Target | None:
 def _words(name: str) -> tuple[str, ...]:
     words = natural_name(name).split() or [name.lower()]
     # "customerid" is one word to the eye of a splitter
-    if len(words) == 1 and len(words[0]) > 5 and words[0].endswith("id"):
+    if len(words) == 1 and len(words[0]) >= 5 and words[0].endswith("id"):
         words = [words[0][:-2], "id"]
     return tuple(words)
 
@@ -134,6 +134,7 @@ def _best(
     words = _words(column.name)
     # from the surest reason to the least: the first that has any fitting target decides
     reasons: list[Sequence[_Target]] = []
+    may_be_own = False
     if len(words) > 1 and words[-1] in _KEY_WORDS:
         stem = words[:-1]
         named = [t for t in by_stem.get(stem, ()) if _key_fits(t, words)]
@@ -142,6 +143,8 @@ def _best(
             reasons.append([t for t in by_key_name.get(words, ()) if t.is_declared])
         if own is not None and stem[-1] in _PARENT and len(stem) == 1:
             reasons.append([own])
+            may_be_own = True
+        may_be_own = may_be_own or stem[0] in _PARENT
         # billing_customer_id: the longest end of the name that is a table
         for start in range(1, len(stem)):
             reasons.append([t for t in by_stem.get(stem[start:], ()) if _key_fits(t, words[start:])])
@@ -151,7 +154,7 @@ def _best(
         # sku, isbn: the primary key of one table, and the cells agree
         reasons.append([t for t in by_key_name.get(words, ()) if t.is_declared and _is_measured(column, t)])
     for candidates in reasons:
-        fitting = [t for t in candidates if t.table.key != table.key or t is own]
+        fitting = [t for t in candidates if may_be_own or t.table.key != table.key]
         fitting = [t for t in fitting if _is_possible(column, t)]
         unique = {t.table.key: t for t in fitting}
         same_schema = {k: t for k, t in unique.items() if t.table.schema == table.schema}

@@ -60,9 +60,9 @@ def load_catalog(
     """Read tables, views, columns, keys and comments, and a bounded sample of values.
 
     ``sample_values`` is the number of distinct values kept per text column, the most frequent first; 0 reads
-    no cell at all, so there are no extremes either. ``progress(done, total, table_key)`` is called before each
-    table is sampled. ``sqlgen.catalog.sampling`` states the bounds. Foreign keys that nobody declared are
-    inferred and marked. What could not be read stands in ``Catalog.skipped``, in words.
+    no cell at all, so there are no extremes either. ``progress(done, total, table_key)`` is called before
+    each table is sampled. ``sqlgen.catalog.sampling`` states the bounds. Foreign keys that nobody declared
+    are inferred and marked. What could not be read stands in ``Catalog.skipped``, in words.
 
     A SQLite column is what its cells are: a TEXT column that holds only ISO dates is of kind ``date``.
 

@@ -9,26 +9,20 @@ from sqlgen.types import ColumnKind
 __all__ = ["is_iso_date", "kind_of_type", "sqlite_kind"]
 
 _NUMBER = frozenset(
-    str.split(
-        "int integer bigint smallint mediumint tinyint int1 int2 int3 int4 int8 int16 int32 int64 int128 "
-        "hugeint uhugeint uint8 uint16 uint32 uint64 uint128 uinteger ubigint usmallint utinyint bignum varint long short "
-        "serial bigserial smallserial serial2 serial4 serial8 oid numeric decimal dec fixed number real double "
-        "float float4 float8 money smallmoney year"
-    )
+    str.split("""int integer bigint smallint mediumint tinyint int1 int2 int3 int4 int8 int16 int32 int64
+    int128 hugeint uhugeint uint8 uint16 uint32 uint64 uint128 uinteger ubigint usmallint utinyint bignum varint long
+    short serial bigserial smallserial serial2 serial4 serial8 oid numeric decimal dec fixed number real
+    double float float4 float8 money smallmoney year""")
 )
 _TEXT = frozenset(
-    str.split(
-        "char varchar varchar2 nchar nvarchar nvarchar2 character bpchar text tinytext mediumtext longtext clob "
-        "string citext name enum set uuid national native ltree"
-    )
+    str.split("""char varchar varchar2 nchar nvarchar nvarchar2 character bpchar text tinytext mediumtext
+    longtext clob string citext name enum set uuid national native ltree""")
 )
 _DATE = frozenset(
-    str.split(
-        "date datetime smalldatetime timestamp timestamptz timestamp_s timestamp_ms timestamp_us timestamp_ns "
-        "datetime64"
-    )
+    str.split("""date datetime smalldatetime timestamp timestamptz timestamp_s timestamp_ms timestamp_us
+    timestamp_ns datetime64""")
 )
-_BOOL = frozenset(str.split("bool boolean logical"))
+_BOOL = frozenset(("bool", "boolean", "logical"))
 _FIRST_WORD = re.compile(r"[a-z_0-9]+")
 _ISO_DATE = re.compile(
     r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"

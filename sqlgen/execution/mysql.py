@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -85,7 +86,7 @@ class MysqlDriver(Closing):
                 clean = ended and _rollback(connection)
             if not ended:
                 # the server may still be working towards rows that nobody will take
-                self._kill(connection.thread_id())
+                threading.Thread(target=self._kill, args=(connection.thread_id(),), daemon=True).start()
             return columns, rows, truncated
         except pymysql.Error as error:
             code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
@@ -147,8 +148,8 @@ def _begin(connection: Any, info: dict[Any, Any], limits: Limits) -> None:
             if "MariaDB" in connection.get_server_info():
                 # by default MariaDB cuts a recursion after 1,000 rounds and calls the result complete
                 timeout = (
-                    f"max_statement_time={limits.timeout_s:.6f}, SESSION max_recursive_iterations=4294967295, "
-                    f"SESSION tmp_disk_table_size={2 * limits.max_memory_mib * 2**20}"
+                    f"max_statement_time={limits.timeout_s:.6f}, "
+                    f"SESSION max_recursive_iterations=4294967295, SESSION tmp_disk_table_size={2 * limits.max_memory_mib * 2**20}"
                 )
             else:
                 timeout = f"max_execution_time={max(1, int(limits.timeout_s * 1000))}"

@@ -28,7 +28,7 @@ class Watch:
     """Within the block, calls ``cancel`` and then ``cut`` when they are due, in a thread of its own.
 
     Both must be safe to call from another thread and raise nothing. ``expired`` tells whether the
-    first was due before the block ended.
+    first was due before the block ended; the connection may not be used again then.
     """
 
     def __init__(self, timeout_s: float, cancel: Callable[[], None], cut: Callable[[], None]) -> None:
@@ -41,18 +41,14 @@ class Watch:
     def _wait(self) -> None:
         if self._done.wait(self._timeout_s + CANCEL_AFTER_S):
             return
-        self.expired = True
-        # a thread of its own: asking may itself hang on a dead network
-        threading.Thread(
-            target=self._guarded, args=(self._cancel,), name="sqlgen-cancel", daemon=True
-        ).start()
-        if not self._done.wait(CUT_AFTER_S - CANCEL_AFTER_S):
-            self._guarded(self._cut)
-
-    def _guarded(self, action: Callable[[], None]) -> None:
         with self._lock:
-            if not self._done.is_set():
-                action()
+            if self._done.is_set():
+                return
+            self.expired = True
+        # in a thread of its own: on a dead network asking hangs as well
+        threading.Thread(target=self._cancel, name="sqlgen-cancel", daemon=True).start()
+        if not self._done.wait(CUT_AFTER_S - CANCEL_AFTER_S):
+            self._cut()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -61,7 +57,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._done.set()
+        with self._lock:
+            self._done.set()
 
 
 class Sessions:

@@ -135,9 +135,7 @@ class EmbeddedGenerator:
                 if token == END:
                     done.append(_Beam((*beam.tokens, token), total, beam.state))
                 else:
-                    grown.append(
-                        (i, _Beam((*beam.tokens, token), total, grammar.advance(beam.state, token)))
-                    )
+                    grown.append((i, _Beam((*beam.tokens, token), total, grammar.advance(beam.state, token))))
                 if len(grown) == beams:
                     break
             done.sort(key=lambda b: -b.logprob)

@@ -22,7 +22,16 @@ from sqlgen.types import RetrievedContext, Table
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["MAX_INPUT", "MAX_QUESTION", "Encoded", "PieceCache", "Slot", "encode", "form_to_ids", "ids_to_form"]
+__all__ = [
+    "MAX_INPUT",
+    "MAX_QUESTION",
+    "Encoded",
+    "PieceCache",
+    "Slot",
+    "encode",
+    "form_to_ids",
+    "ids_to_form",
+]
 
 MAX_INPUT = 512
 MAX_QUESTION = 128
@@ -136,9 +145,7 @@ def form_to_ids(form: Sequence[str | tuple[str, int] | tuple[str, int, int]], en
     return [*out, keyword["</s>"]]
 
 
-def ids_to_form(
-    ids: Sequence[int], encoded: Encoded
-) -> list[str | tuple[str, int] | tuple[str, int, int]]:
+def ids_to_form(ids: Sequence[int], encoded: Encoded) -> list[str | tuple[str, int] | tuple[str, int, int]]:
     """Form tokens of output ids (start and end marks dropped); ValueError when malformed."""
     from sqlgen.sql.form import KEYWORDS
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +145,10 @@ class Grammar:
             state = replace(state, stack=state.stack[:-1])
             if action == "close":
                 state = replace(
-                    state, counts=state.counts[:-1], aggregates=state.aggregates[:-1], grouped=state.grouped[:-1]
+                    state,
+                    counts=state.counts[:-1],
+                    aggregates=state.aggregates[:-1],
+                    grouped=state.grouped[:-1],
                 )
             elif action in ("no aggregates", "aggregates"):
                 state = replace(state, aggregates=(*state.aggregates[:-1], action == "aggregates"))
@@ -160,7 +163,7 @@ class Grammar:
         if name == "do":
             return self._none(), True
         if name == "items":
-            seen, wanted = detail  # type: ignore[misc]
+            seen, wanted = cast("tuple[int, int | None]", detail)
             if wanted is not None and seen >= wanted:
                 return self._none(), True
             mask = self._expr_first(state)
@@ -178,7 +181,9 @@ class Grammar:
             if len(state.counts) < _MAX_DEPTH:
                 mask = mask | self.words("[")
             if detail == "number":
-                mask = mask | self.summable | (self.words(*AGGREGATES) if state.aggregates[-1] else self._none())
+                mask = (
+                    mask | self.summable | (self.words(*AGGREGATES) if state.aggregates[-1] else self._none())
+                )
             return mask | self.columns.get(str(detail), self._none()), False
         return self._plain_first(name, state)
 
@@ -275,12 +280,14 @@ class Grammar:
             wanted = detail if isinstance(detail, int) else None
             return push(*self._core(wanted), ("tail", None), ("do", "close"))
         if name == "core":
-            state = replace(state, aggregates=(*state.aggregates[:-1], True), grouped=(*state.grouped[:-1], False))
+            state = replace(
+                state, aggregates=(*state.aggregates[:-1], True), grouped=(*state.grouped[:-1], False)
+            )
             return push(*self._core(detail if isinstance(detail, int) else None))
         if name == "tail":
             return push(("core", state.counts[-1]), ("tail", None))
         if name == "items":
-            return self._item(state, detail, token, word)  # type: ignore[arg-type]
+            return self._item(state, cast("tuple[int, int | None]", detail), token, word)
         if name == "from?":
             return push("source", "sources")
         if name in ("source", "sources"):
@@ -312,7 +319,13 @@ class Grammar:
         if name == "inner arithmetic":
             return push("number", ("do", "number"), "inner arithmetic")
         if name == "count of":
-            return push("column") if word == "distinct" else self._prim(state, token, word) if not word else state
+            return (
+                push("column")
+                if word == "distinct"
+                else self._prim(state, token, word)
+                if not word
+                else state
+            )
         if name in ("sum of", "extreme of"):
             return push("number") if word == "distinct" else self._inner(state, token, word)
         if name in ("cond", "pred"):
@@ -336,7 +349,16 @@ class Grammar:
         raise AssertionError(name)
 
     def _core(self, wanted: int | None) -> tuple[Symbol, ...]:
-        return ("distinct?", ("items", (0, wanted)), "from?", "where?", "group?", "having?", "order?", "limit?")
+        return (
+            "distinct?",
+            ("items", (0, wanted)),
+            "from?",
+            "where?",
+            "group?",
+            "having?",
+            "order?",
+            "limit?",
+        )
 
     def _item(self, state: State, detail: tuple[int, int | None], token: int, word: str) -> State:
         seen, wanted = detail
@@ -372,7 +394,13 @@ class Grammar:
         """A number inside an aggregate, where no further aggregate may stand."""
         if word != "{":
             return self._prim(state, token, word)
-        symbols: tuple[Symbol, ...] = ("number", ("do", "number"), "inner arithmetic", ("word", "}"), ("do", "number"))
+        symbols: tuple[Symbol, ...] = (
+            "number",
+            ("do", "number"),
+            "inner arithmetic",
+            ("word", "}"),
+            ("do", "number"),
+        )
         return replace(state, stack=(*state.stack, *reversed(symbols)))
 
     def _test(self, state: State, word: str) -> State:

@@ -28,26 +28,26 @@ MAX_DDL_CHARS = 20_000_000
 
 _DEFAULT_SCHEMA = {"sqlite": "main", "duckdb": "main", "postgres": "public", "mysql": ""}
 _OTHER_STATEMENTS = frozenset(
-    str.split("""SELECT WITH INSERT UPDATE DELETE REPLACE MERGE DROP TRUNCATE GRANT REVOKE SET RESET USE BEGIN START
-    COMMIT ROLLBACK END PRAGMA ANALYZE VACUUM REINDEX ATTACH DETACH LOCK UNLOCK COPY DO CALL EXPLAIN DESCRIBE SHOW
-    LOAD INSTALL CHECKPOINT CLUSTER REFRESH SECURITY REASSIGN NOTIFY LISTEN DECLARE DELIMITER IMPORT EXPORT
-    RENAME OPTIMIZE CREATE ALTER COMMENT SAVEPOINT RELEASE VALUES CHANGE FLUSH DISCARD ABORT PREPARE EXECUTE DEALLOCATE GO IF ELSE
-    RETURN OPEN FETCH CLOSE LEAVE ITERATE REPEAT WHILE LOOP CASE SIGNAL WHEN""")
+    str.split("""SELECT WITH INSERT UPDATE DELETE REPLACE MERGE DROP TRUNCATE GRANT REVOKE SET RESET USE BEGIN
+    START COMMIT ROLLBACK END PRAGMA ANALYZE VACUUM REINDEX ATTACH DETACH LOCK UNLOCK COPY DO CALL EXPLAIN
+    DESCRIBE SHOW LOAD INSTALL CHECKPOINT CLUSTER REFRESH SECURITY REASSIGN NOTIFY LISTEN DECLARE DELIMITER
+    IMPORT EXPORT RENAME OPTIMIZE CREATE ALTER COMMENT SAVEPOINT RELEASE VALUES CHANGE FLUSH DISCARD ABORT
+    PREPARE EXECUTE DEALLOCATE GO IF ELSE RETURN OPEN FETCH CLOSE LEAVE ITERATE REPEAT WHILE LOOP CASE SIGNAL
+    WHEN""")
 )
 _TABLE_MODIFIERS = frozenset(
-    str.split(
-        "OR REPLACE TEMP TEMPORARY UNLOGGED GLOBAL LOCAL FOREIGN EXTERNAL TRANSIENT STRICT ALGORITHM UNDEFINED MERGE "
-        "TEMPTABLE DEFINER SQL SECURITY INVOKER MATERIALIZED RECURSIVE FORCE"
-    )
+    str.split("""OR REPLACE TEMP TEMPORARY UNLOGGED GLOBAL LOCAL FOREIGN EXTERNAL TRANSIENT STRICT ALGORITHM
+    UNDEFINED MERGE TEMPTABLE DEFINER SQL SECURITY INVOKER MATERIALIZED RECURSIVE FORCE""")
 )
 _COLUMN_CONSTRAINTS = frozenset(
-    str.split("""CONSTRAINT PRIMARY NOT NULL UNIQUE CHECK DEFAULT COLLATE REFERENCES GENERATED AS COMMENT AUTO_INCREMENT ON
-    CHARACTER CHARSET KEY INVISIBLE VISIBLE VIRTUAL STORED PERSISTENT STORAGE COMPRESSION USING AUTOINCREMENT""")
+    str.split("""CONSTRAINT PRIMARY NOT NULL UNIQUE CHECK DEFAULT COLLATE REFERENCES GENERATED AS COMMENT
+    AUTO_INCREMENT ON CHARACTER CHARSET KEY INVISIBLE VISIBLE VIRTUAL STORED PERSISTENT STORAGE COMPRESSION
+    USING AUTOINCREMENT""")
 )
 _TABLE_CONSTRAINTS = frozenset(
     str.split("CONSTRAINT PRIMARY FOREIGN UNIQUE CHECK KEY INDEX FULLTEXT SPATIAL EXCLUDE LIKE PERIOD")
 )
-_ROUTINES = frozenset(str.split("TRIGGER PROCEDURE FUNCTION EVENT PACKAGE"))
+_ROUTINES = frozenset(("TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "PACKAGE"))
 _TOKEN_PLACE = re.compile(r"(\d+):(\d+)")
 _COPY_BLOCK = re.compile(r"^COPY [^;]*FROM stdin[^;]*;\n.*?^\\\.$", re.IGNORECASE | re.DOTALL | re.MULTILINE)
 _PSQL_COMMAND = re.compile(r"^\\.*$", re.MULTILINE)
@@ -81,16 +81,16 @@ def catalog_from_ddl(text: str, dialect: Dialect) -> Catalog:
     does not define are left out. There are no rows, so there are no extremes or estimates, and values only of
     enumerations.
 
-    Raises ``SchemaFileError`` with line and column (from 1) where a statement does not parse, and without them
-    when the text is no SQL or defines no table.
+    Raises ``SchemaFileError`` with line and column (from 1) where a statement does not parse, and
+    without them when the text is no SQL or defines no table.
 
     >>> text = "CREATE TABLE a (id INT PRIMARY KEY); CREATE TABLE b (a_id INT REFERENCES a)"
     >>> catalog = catalog_from_ddl(text, "duckdb")
     >>> catalog.tables[1].foreign_keys[0]
     ForeignKey(columns=('a_id',), target='a', target_columns=('id',), inferred=False)
-    >>> catalog_from_ddl("CREATE TABLE a (id INT", "sqlite")
+    >>> catalog_from_ddl("CREATE TABLE a (id INT; DROP x y))", "sqlite")
     Traceback (most recent call last):
-    sqlgen.errors.SchemaFileError: line 1, column 20: the parenthesis opened at line 1, column 16 is never closed
+    sqlgen.errors.SchemaFileError: line 1, column 16: this parenthesis is never closed
     """
     text = text.removeprefix("\ufeff")
     _refuse_no_text(text)
@@ -145,7 +145,7 @@ class _Reading:
             self._read(tokens)
         if not self.drafts:
             raise SchemaFileError(
-                f"the schema file defines no table; give CREATE TABLE statements in the {self.dialect} dialect"
+                f"the schema file defines no table; give CREATE TABLE statements of {self.dialect}"
             )
         for draft in self.drafts.values():
             if draft.query is not None:
@@ -278,7 +278,7 @@ class _Reading:
             if depth < 0:
                 extra = next(t for t in rest if t.token_type == TokenType.R_PAREN)
                 raise self._error(extra, "a parenthesis is closed that was never opened")
-            # what follows the column list (engine, storage, WITHOUT ROWID, partitions) is not ours to understand
+            # what follows the columns (engine, storage, WITHOUT ROWID, partitions) is not ours to understand
             tree = self._parse(self._with_plain_types(tokens, opened, closed))
             comment = _table_comment(rest)
         if not isinstance(tree, exp.Create):
@@ -303,9 +303,7 @@ class _Reading:
                 depth -= 1
                 if depth == 0:
                     return i
-        line, column = _place(tokens[opened])
-        what = f"the parenthesis opened at line {line}, column {column} is never closed"
-        raise self._error(tokens[-1], what)
+        raise self._error(tokens[opened], "this parenthesis is never closed")
 
     def _create_view(self, tokens: Sequence[Token]) -> None:
         tree = self._parse(tokens)
@@ -321,7 +319,7 @@ class _Reading:
         draft.comment = _comment_property(tree)
 
     def _draft(self, tree: exp.Create, token: Token) -> _Draft | None:
-        """A new draft under the name created, or None for a second CREATE ... IF NOT EXISTS or a partition."""
+        """A draft under the new name; None for a second CREATE ... IF NOT EXISTS, and for a partition."""
         table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         if not isinstance(table, exp.Table) or not table.name:
             raise self._error(token, "this CREATE statement names no table")
@@ -355,7 +353,7 @@ class _Reading:
             self._reference(draft, columns, part.args.get("reference"))
 
     def _with_plain_types(self, tokens: Sequence[Token], opened: int, closed: int) -> list[Token]:
-        """Note the type words of every column as written; in SQLite, where any words may stand, put TEXT there."""
+        """Note every column's type words as written; in SQLite, which takes any words, put TEXT there."""
         self.type_words = {}
         kept = list(tokens[: opened + 1])
         at = opened + 1
@@ -372,7 +370,11 @@ class _Reading:
                 word = (
                     part[stop].text.upper().split(" ")[0] if part[stop].token_type != TokenType.STRING else ""
                 )
-                if depth == 0 and word in _COLUMN_CONSTRAINTS and not (word == "CHARACTER" and stop == 1):
+                if (
+                    depth == 0
+                    and word in _COLUMN_CONSTRAINTS
+                    and (word != "CHARACTER" or (self.dialect == "mysql" and stop > 1))
+                ):
                     break
                 depth += (part[stop].token_type == TokenType.L_PAREN) - (
                     part[stop].token_type == TokenType.R_PAREN
@@ -628,7 +630,11 @@ def _created(tokens: Sequence[Token]) -> tuple[str, int]:
             TokenType.EQ,
             TokenType.PARAMETER,
         )
-        if word not in _TABLE_MODIFIERS and not is_definer and not word.startswith("@"):
+        if (
+            not is_definer
+            and any(w not in _TABLE_MODIFIERS for w in word.split())
+            and not word.startswith("@")
+        ):
             return word, i
     return "", 0
 

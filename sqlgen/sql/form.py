@@ -34,13 +34,35 @@ from sqlglot import exp
 from sqlgen.sql.periods import parse_period
 from sqlgen.types import Column, ColumnKind, Dialect, RetrievedContext
 
-__all__ = ["KEYWORDS", "FormToken", "Inexpressible", "form_to_sql", "form_to_tree", "is_number", "needed_tables", "tree_to_form"]
+__all__ = [
+    "KEYWORDS",
+    "FormToken",
+    "Inexpressible",
+    "form_to_sql",
+    "form_to_tree",
+    "is_number",
+    "needed_tables",
+    "tree_to_form",
+]
 
 FormToken: TypeAlias = "str | tuple[str, int] | tuple[str, int, int]"
 
 AGGREGATES = ("count", "sum", "avg", "min", "max")
 DATE_PARTS = ("year", "month", "day", "weekday", "by_quarter", "by_month", "by_week", "by_day")
-COMPARISONS = ("=", "!=", "<", ">", "<=", ">=", "like", "not_like", "contains", "not_contains", "starts", "ends")
+COMPARISONS = (
+    "=",
+    "!=",
+    "<",
+    ">",
+    "<=",
+    ">=",
+    "like",
+    "not_like",
+    "contains",
+    "not_contains",
+    "starts",
+    "ends",
+)
 SET_OPERATIONS = ("union", "intersect", "except")
 NUMBERS = tuple(str(n) for n in range(21))
 KEYWORDS: tuple[str, ...] = (
@@ -119,9 +141,9 @@ def _connect(
             continue
         path = []
         here = found
-        while (step := came[here]) is not None:
-            path.append((here, step[0], step[1]))
-            here = step[0]
+        while (hop := came[here]) is not None:
+            path.append((here, hop[0], hop[1]))
+            here = hop[0]
         for table, other, pairs in reversed(path):
             steps.append((table, other, pairs))
             inside.append(table)
@@ -139,7 +161,7 @@ def _namesake(
         shared = [
             (mine[c.name.lower()][0], j)
             for j, c in enumerate(context.tables[other].table.columns)
-            if mine.get(c.name.lower(), (0, ""))[1] == c.kind and c.name.lower() not in _GENERIC
+            if c.name.lower() in mine and mine[c.name.lower()][1] == c.kind and c.name.lower() not in _GENERIC
         ]
         telling = [p for p in shared if context.tables[other].table.columns[p[1]].name.lower().endswith("id")]
         if len(shared) == 1 or len(telling) == 1:
@@ -162,13 +184,26 @@ def needed_tables(form: Iterable[FormToken], context: RetrievedContext) -> set[i
 
 # -- SQL to form ---------------------------------------------------------------------------------
 
-_AGGREGATE_NODES = {exp.Count: "count", exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min", exp.Max: "max"}
-_COMPARE_NODES = {exp.EQ: "=", exp.NEQ: "!=", exp.LT: "<", exp.GT: ">", exp.LTE: "<=", exp.GTE: ">="}
+_AGGREGATE_NODES: dict[type[exp.Expr], str] = {
+    exp.Count: "count",
+    exp.Sum: "sum",
+    exp.Avg: "avg",
+    exp.Min: "min",
+    exp.Max: "max",
+}
+_COMPARE_NODES: dict[type[exp.Expr], str] = {
+    exp.EQ: "=",
+    exp.NEQ: "!=",
+    exp.LT: "<",
+    exp.GT: ">",
+    exp.LTE: "<=",
+    exp.GTE: ">=",
+}
 _FLIPPED = {"=": "=", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
-_ARITHMETIC_NODES = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+_ARITHMETIC_NODES: dict[type[exp.Expr], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
 
 
-def tree_to_form(tree: exp.Expression, context: RetrievedContext, question: str) -> list[FormToken]:
+def tree_to_form(tree: exp.Expr, context: RetrievedContext, question: str) -> list[FormToken]:
     """The form of a query over ``context`` as an answer to ``question``.
 
     Raises Inexpressible, naming the construct, where the form has no way to say it.
@@ -187,7 +222,7 @@ class _Scope:
         self.aliases = aliases
         self.tables = tables
         self.used: list[int] = []
-        self.select: dict[str, exp.Expression] = {}
+        self.select: dict[str, exp.Expr] = {}
 
 
 class _Linearizer:
@@ -198,7 +233,7 @@ class _Linearizer:
         self.tables = {s.table.name.lower(): i for i, s in enumerate(context.tables)}
         self.columns = [{c.name.lower(): j for j, c in enumerate(s.table.columns)} for s in context.tables]
 
-    def query(self, node: exp.Expression) -> list[FormToken]:
+    def query(self, node: exp.Expr) -> list[FormToken]:
         if isinstance(node, exp.Subquery) and not node.args.get("alias"):
             node = node.this
         if node.args.get("with_") or node.args.get("with"):
@@ -238,7 +273,9 @@ class _Linearizer:
             if join.side in ("LEFT", "RIGHT", "FULL") or join.args.get("using"):
                 raise Inexpressible("outer join")
             condition = join.args.get("on")
-            for part in condition.flatten() if isinstance(condition, exp.And) else [condition] if condition else []:
+            for part in (
+                condition.flatten() if isinstance(condition, exp.And) else [condition] if condition else []
+            ):
                 gold_edges.append(self.edge(part, scope))
         where = node.args.get("where")
         condition = where.this if where else None
@@ -313,20 +350,28 @@ class _Linearizer:
         body: list[FormToken] = [("t", t) for t in named]
         return ["from", *body, *via] if body or via else []
 
-    def edge(self, part: exp.Expression, scope: _Scope) -> tuple[tuple[int, int], tuple[int, int]]:
-        if isinstance(part, exp.EQ) and isinstance(part.left, exp.Column) and isinstance(part.right, exp.Column):
+    def edge(self, part: exp.Expr, scope: _Scope) -> tuple[tuple[int, int], tuple[int, int]]:
+        if (
+            isinstance(part, exp.EQ)
+            and isinstance(part.left, exp.Column)
+            and isinstance(part.right, exp.Column)
+        ):
             return self.resolve(part.left, scope), self.resolve(part.right, scope)
         raise Inexpressible("join condition")
 
     def take_edges(
         self,
-        condition: exp.Expression,
+        condition: exp.Expr,
         scope: _Scope,
         edges: list[tuple[tuple[int, int], tuple[int, int]]],
-    ) -> exp.Expression | None:
-        kept: list[exp.Expression] = []
+    ) -> exp.Expr | None:
+        kept: list[exp.Expr] = []
         for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
-            if isinstance(part, exp.EQ) and isinstance(part.left, exp.Column) and isinstance(part.right, exp.Column):
+            if (
+                isinstance(part, exp.EQ)
+                and isinstance(part.left, exp.Column)
+                and isinstance(part.right, exp.Column)
+            ):
                 try:
                     a, b = self.resolve(part.left, scope), self.resolve(part.right, scope)
                 except Inexpressible:
@@ -338,7 +383,7 @@ class _Linearizer:
             kept.append(part)
         return exp.and_(*kept, copy=True) if kept else None
 
-    def alias_target(self, node: exp.Expression, scope: _Scope) -> exp.Expression:
+    def alias_target(self, node: exp.Expr, scope: _Scope) -> exp.Expr:
         if isinstance(node, exp.Column) and not node.table and node.name.lower() in scope.select:
             return scope.select[node.name.lower()]
         return node
@@ -357,7 +402,7 @@ class _Linearizer:
                 return table, self.columns[table][name]
         raise Inexpressible(f"unknown column {node.name}")
 
-    def item(self, node: exp.Expression, scope: _Scope) -> list[FormToken]:
+    def item(self, node: exp.Expr, scope: _Scope) -> list[FormToken]:
         node = node.unalias()
         if isinstance(node, exp.Star):
             return ["*"]
@@ -369,25 +414,27 @@ class _Linearizer:
             return [("t", table)]
         return self.expr(node, scope)
 
-    def expr(self, node: exp.Expression, scope: _Scope, column: Column | None = None) -> list[FormToken]:
+    def expr(self, node: exp.Expr, scope: _Scope, column: Column | None = None) -> list[FormToken]:
         if isinstance(node, exp.Alias):
             node = node.this
-        if type(node) in _ARITHMETIC_NODES:
+        if isinstance(node, exp.Binary) and type(node) in _ARITHMETIC_NODES:
             op = _ARITHMETIC_NODES[type(node)]
             return [*self.term(node.left, scope, op, False), op, *self.term(node.right, scope, op, True)]
         return self.prim(node, scope, column)
 
-    def term(self, node: exp.Expression, scope: _Scope, op: str, right: bool) -> list[FormToken]:
+    def term(self, node: exp.Expr, scope: _Scope, op: str, right: bool) -> list[FormToken]:
         while isinstance(node, exp.Paren):
             node = node.this
         if type(node) in _ARITHMETIC_NODES and (right or op in "*/"):
             return ["{", *self.expr(node, scope), "}"]
         return self.expr(node, scope)
 
-    def prim(self, node: exp.Expression, scope: _Scope, column: Column | None = None) -> list[FormToken]:
+    def prim(self, node: exp.Expr, scope: _Scope, column: Column | None = None) -> list[FormToken]:
         if isinstance(node, exp.Paren):
-            return ["{", *self.expr(node.this, scope), "}"] if type(node.this) in _ARITHMETIC_NODES else self.prim(
-                node.this, scope, column
+            return (
+                ["{", *self.expr(node.this, scope), "}"]
+                if type(node.this) in _ARITHMETIC_NODES
+                else self.prim(node.this, scope, column)
             )
         if isinstance(node, exp.Subquery | exp.Select | exp.SetOperation):
             return ["[", *self.query(node), "]"]
@@ -417,14 +464,14 @@ class _Linearizer:
             return self.literal("-" + node.this.this, column)
         raise Inexpressible(type(node).__name__)
 
-    def argument(self, node: exp.Expression, scope: _Scope) -> list[FormToken]:
+    def argument(self, node: exp.Expr, scope: _Scope) -> list[FormToken]:
         while isinstance(node, exp.Paren):
             node = node.this
         if type(node) in _ARITHMETIC_NODES:
             return ["{", *self.expr(node, scope), "}"]
         return self.prim(node, scope)
 
-    def condition(self, node: exp.Expression, scope: _Scope) -> list[FormToken]:
+    def condition(self, node: exp.Expr, scope: _Scope) -> list[FormToken]:
         if isinstance(node, exp.Paren):
             inner = node.this
             body = self.condition(inner, scope)
@@ -434,12 +481,12 @@ class _Linearizer:
             return [*self.condition(node.left, scope), word, *self.condition(node.right, scope)]
         return self.predicate(node, scope)
 
-    def predicate(self, node: exp.Expression, scope: _Scope) -> list[FormToken]:
+    def predicate(self, node: exp.Expr, scope: _Scope) -> list[FormToken]:
         negated = False
         while isinstance(node, exp.Not | exp.Paren):
             negated ^= isinstance(node, exp.Not)
             node = node.this
-        if type(node) in _COMPARE_NODES:
+        if isinstance(node, exp.Binary) and type(node) in _COMPARE_NODES:
             op = _COMPARE_NODES[type(node)]
             left, right = node.left, node.right
             if self.is_literal(left, scope) and not self.is_literal(right, scope):
@@ -475,12 +522,12 @@ class _Linearizer:
             return ["not_exists" if negated else "exists", "[", *self.query(node.this), "]"]
         raise Inexpressible(type(node).__name__)
 
-    def is_literal(self, node: exp.Expression, scope: _Scope) -> bool:
+    def is_literal(self, node: exp.Expr, scope: _Scope) -> bool:
         if isinstance(node, exp.Column) and not node.table and node.this.args.get("quoted"):
             return not any(node.name.lower() in self.columns[t] for t in scope.tables)
         return isinstance(node, exp.Literal)
 
-    def column_of(self, node: exp.Expression, scope: _Scope) -> Column | None:
+    def column_of(self, node: exp.Expr, scope: _Scope) -> Column | None:
         if isinstance(node, exp.Column):
             try:
                 table, place = self.resolve(node, scope)
@@ -696,7 +743,7 @@ class _Builder:
         select = exp.Select()
         if self.accept("distinct"):
             select.set("distinct", exp.Distinct())
-        items: list[exp.Expression] = []
+        items: list[exp.Expr] = []
         while not (isinstance(self.peek(), str) and self.peek() in _AFTER_ITEMS):
             items.append(self.item(core))
         if not items:
@@ -711,7 +758,7 @@ class _Builder:
                     break
         if self.accept("where"):
             select.set("where", exp.Where(this=self.condition()))
-        groups: list[exp.Expression] = []
+        groups: list[exp.Expr] = []
         if self.accept("group"):
             while not (isinstance(self.peek(), str) and self.peek() in _AFTER_GROUP):
                 groups.append(self.expr()[0])
@@ -730,7 +777,12 @@ class _Builder:
             # An engine that holds to the standard refuses bare columns beside a GROUP BY.
             said = {g.sql() for g in groups}
             for part in [*items, *(o.this for o in orders)]:
-                if not part.find(exp.AggFunc) and not part.is_star and part.find(exp.Column) and part.sql() not in said:
+                if (
+                    not part.find(exp.AggFunc)
+                    and not part.is_star
+                    and part.find(exp.Column)
+                    and part.sql() not in said
+                ):
                     said.add(part.sql())
                     groups.append(part.copy())
             select.set("group", exp.Group(expressions=groups))
@@ -784,7 +836,7 @@ class _Builder:
             raise Inexpressible(f"{token!r} where a pointer belongs")
         return (token[1], token[2] if len(token) > 2 else 0)
 
-    def item(self, core: _Core) -> exp.Expression:
+    def item(self, core: _Core) -> exp.Expr:
         if self.accept("*"):
             return exp.Star()
         token = self.peek()
@@ -795,7 +847,7 @@ class _Builder:
             return column
         return self.expr()[0]
 
-    def expr(self) -> tuple[exp.Expression, ColumnKind]:
+    def expr(self) -> tuple[exp.Expr, ColumnKind]:
         left, kind = self.prim()
         while op := self.accept("+", "-", "*", "/"):
             right, _ = self.prim()
@@ -809,7 +861,7 @@ class _Builder:
                 left = {"+": exp.Add, "-": exp.Sub, "*": exp.Mul}[op](this=left, expression=right)
         return left, kind
 
-    def prim(self) -> tuple[exp.Expression, ColumnKind]:
+    def prim(self) -> tuple[exp.Expr, ColumnKind]:
         token = self.peek()
         if isinstance(token, tuple):
             if token[0] == "c":
@@ -840,7 +892,7 @@ class _Builder:
             return exp.Subquery(this=tree), "number"
         raise Inexpressible(f"{token!r} where an expression belongs")
 
-    def fill(self, template: exp.Expression, inner: exp.Expression) -> exp.Expression:
+    def fill(self, template: exp.Expr, inner: exp.Expr) -> exp.Expr:
         """Put ``inner`` in place of each x; the first keeps its identity, the others follow it."""
         holes = [c for c in template.find_all(exp.Column) if c.name == "x"]
         for hole in holes[1:]:
@@ -853,7 +905,7 @@ class _Builder:
         holes[0].replace(inner)
         return exp.Paren(this=template) if isinstance(template, exp.Binary) else template
 
-    def aggregate(self, word: str) -> tuple[exp.Expression, ColumnKind]:
+    def aggregate(self, word: str) -> tuple[exp.Expr, ColumnKind]:
         node = {"count": exp.Count, "sum": exp.Sum, "avg": exp.Avg, "min": exp.Min, "max": exp.Max}[word]
         if word == "count" and self.accept("*"):
             return exp.Count(this=exp.Star(), big_int=True), "number"
@@ -864,7 +916,7 @@ class _Builder:
         body = exp.Distinct(expressions=[inner]) if distinct else inner
         return node(this=body), kind if word in ("min", "max") else "number"
 
-    def condition(self) -> exp.Expression:
+    def condition(self) -> exp.Expr:
         ors = [[self.predicate()]]
         while word := self.accept("and", "or"):
             if word == "or":
@@ -873,18 +925,18 @@ class _Builder:
         groups = [exp.and_(*part, copy=False) if len(part) > 1 else part[0] for part in ors]
         return exp.or_(*groups, copy=False) if len(groups) > 1 else groups[0]
 
-    def predicate(self) -> exp.Expression:
+    def predicate(self) -> exp.Expr:
         if self.accept("("):
             inner = self.condition()
             self.take(")")
             return exp.Paren(this=inner)
-        if word := self.accept("exists", "not_exists"):
+        if negation := self.accept("exists", "not_exists"):
             self.take("[")
-            test: exp.Expression = exp.Exists(this=self.query())
+            test: exp.Expr = exp.Exists(this=self.query())
             self.take("]")
-            return exp.Not(this=test) if word == "not_exists" else test
+            return exp.Not(this=test) if negation == "not_exists" else test
         left, kind = self.expr()
-        word = self.take(*COMPARISONS, "between", "in", "not_in", "is_null", "not_null")
+        word = str(self.take(*COMPARISONS, "between", "in", "not_in", "is_null", "not_null"))
         if word in ("is_null", "not_null"):
             test = exp.Is(this=left, expression=exp.Null())
             return exp.Not(this=test) if word == "not_null" else test
@@ -897,30 +949,30 @@ class _Builder:
             return self.like(left, str(word))
         return self.compare(left, str(word), kind)
 
-    def membership(self, left: exp.Expression, kind: ColumnKind) -> exp.Expression:
+    def membership(self, left: exp.Expr, kind: ColumnKind) -> exp.Expr:
         if self.accept("["):
             test = exp.In(this=left, query=exp.Subquery(this=self.query()))
             self.take("]")
             return test
         values = []
-        while isinstance(self.peek(), tuple) and self.peek()[0] in "vq" or self.peek() in NUMBERS:
+        while (isinstance(self.peek(), tuple) and self.peek()[0] in "vq") or self.peek() in NUMBERS:
             values.append(self.value(kind))
         if not values:
             raise Inexpressible("IN of nothing")
         return exp.In(this=left, expressions=values)
 
-    def between(self, left: exp.Expression, kind: ColumnKind) -> exp.Expression:
+    def between(self, left: exp.Expr, kind: ColumnKind) -> exp.Expr:
         if kind == "date" and isinstance(self.peek(), tuple) and self.peek()[0] in "vq":
             first, second = self.text(), self.text()
             low, high = parse_period(first, self.today), parse_period(second, self.today)
             if low and high:
                 return self.range(left, low[0], high[1])
-            bounds = [exp.Literal.string(first), exp.Literal.string(second)]
+            bounds: list[exp.Expr] = [exp.Literal.string(first), exp.Literal.string(second)]
         else:
             bounds = [self.operand(kind), self.operand(kind)]
         return exp.Between(this=left, low=bounds[0], high=bounds[1])
 
-    def range(self, left: exp.Expression, start: date, end: date) -> exp.Expression:
+    def range(self, left: exp.Expr, start: date, end: date) -> exp.Expr:
         twin = self.twin(left)
         return exp.and_(
             exp.GTE(this=left, expression=exp.Literal.string(start.isoformat())),
@@ -928,7 +980,7 @@ class _Builder:
             copy=False,
         )
 
-    def twin(self, node: exp.Expression) -> exp.Expression:
+    def twin(self, node: exp.Expr) -> exp.Expr:
         twin = node.copy()
         for mine, copy in zip(node.find_all(exp.Column), twin.find_all(exp.Column), strict=True):
             owner = next((t for c, t in self.cores[-1].columns if c is mine), None)
@@ -936,9 +988,9 @@ class _Builder:
                 self.cores[-1].columns.append((copy, owner))
         return twin
 
-    def compare(self, left: exp.Expression, op: str, kind: ColumnKind) -> exp.Expression:
+    def compare(self, left: exp.Expr, op: str, kind: ColumnKind) -> exp.Expr:
         token = self.peek()
-        bucket = isinstance(left, exp.Expression) and kind == "text" and not isinstance(left, exp.Column)
+        bucket = isinstance(left, exp.Expr) and kind == "text" and not isinstance(left, exp.Column)
         if isinstance(token, tuple) and token[0] in "vq" and (kind == "date" or bucket):
             text = self.text()
             period = parse_period(text, self.today)
@@ -946,27 +998,32 @@ class _Builder:
                 return self.compare_period(left, op, *period)
             if period and bucket:
                 text = self.bucket_text(left, period[0])
-            right: exp.Expression = exp.Literal.string(text)
+            right: exp.Expr = exp.Literal.string(text)
         else:
             right = self.operand(kind)
         node = {"=": exp.EQ, "!=": exp.NEQ, "<": exp.LT, ">": exp.GT, "<=": exp.LTE, ">=": exp.GTE}[op]
         return node(this=left, expression=right)
 
-    def bucket_text(self, left: exp.Expression, start: date) -> str:
+    def bucket_text(self, left: exp.Expr, start: date) -> str:
         text = left.sql(dialect=self.dialect)
         if "Q" in text:
             return f"{start.year}-Q{(start.month + 2) // 3}"
         return start.isoformat() if "%d" in text or "DD" in text or "DATE(" in text else f"{start:%Y-%m}"
 
-    def compare_period(self, left: exp.Expression, op: str, start: date, end: date) -> exp.Expression:
+    def compare_period(self, left: exp.Expr, op: str, start: date, end: date) -> exp.Expr:
         if op == "=":
             return self.range(left, start, end)
         if op == "!=":
             return exp.Not(this=exp.Paren(this=self.range(left, start, end)))
-        node, bound = {"<": (exp.LT, start), ">=": (exp.GTE, start), ">": (exp.GTE, end), "<=": (exp.LT, end)}[op]
+        node, bound = {
+            "<": (exp.LT, start),
+            ">=": (exp.GTE, start),
+            ">": (exp.GTE, end),
+            "<=": (exp.LT, end),
+        }[op]
         return node(this=left, expression=exp.Literal.string(bound.isoformat()))
 
-    def like(self, left: exp.Expression, word: str) -> exp.Expression:
+    def like(self, left: exp.Expr, word: str) -> exp.Expr:
         text = self.text()
         if word.endswith("contains"):
             text = f"%{text}%"
@@ -978,7 +1035,7 @@ class _Builder:
         test = node(this=left, expression=exp.Literal.string(text))
         return exp.Not(this=test) if word.startswith("not_") else test
 
-    def operand(self, kind: ColumnKind) -> exp.Expression:
+    def operand(self, kind: ColumnKind) -> exp.Expr:
         token = self.peek()
         if (isinstance(token, tuple) and token[0] in "vq") or token in NUMBERS:
             value = self.value(kind)
@@ -997,7 +1054,7 @@ class _Builder:
             return self.question[token[1] : token[2]]
         raise Inexpressible(f"{token!r} where a value belongs")
 
-    def value(self, kind: ColumnKind) -> exp.Expression:
+    def value(self, kind: ColumnKind) -> exp.Expr:
         matched = isinstance(self.peek(), tuple) and self.peek()[0] == "v"
         text = self.text()
         if kind == "text" or matched:

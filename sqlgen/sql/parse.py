@@ -121,8 +121,12 @@ _PG_OPTION = (
 _EXPLAIN: dict[Dialect, re.Pattern[str]] = {
     "sqlite": re.compile(r"EXPLAIN(?:\s+QUERY\s+PLAN)?", re.I),
     "duckdb": re.compile(r"EXPLAIN(?:\s*\(\s*FORMAT\s+(?:TEXT|JSON)\s*\))?", re.I),
-    "postgres": re.compile(rf"EXPLAIN(?:\s*\(\s*{_PG_OPTION}(?:\s*,\s*{_PG_OPTION})*\s*\)|\s+VERBOSE)?", re.I),
-    "mysql": re.compile(r"EXPLAIN(?:\s+(?:EXTENDED|PARTITIONS)|\s+FORMAT\s*=\s*(?:JSON|TRADITIONAL|TREE))?", re.I),
+    "postgres": re.compile(
+        rf"EXPLAIN(?:\s*\(\s*{_PG_OPTION}(?:\s*,\s*{_PG_OPTION})*\s*\)|\s+VERBOSE)?", re.I
+    ),
+    "mysql": re.compile(
+        r"EXPLAIN(?:\s+(?:EXTENDED|PARTITIONS)|\s+FORMAT\s*=\s*(?:JSON|TRADITIONAL|TREE))?", re.I
+    ),
 }
 
 
@@ -142,7 +146,11 @@ def scan(text: str, dialect: Dialect) -> Scan:
     lead = _EXPLAIN[dialect].match(text.lstrip())
     if lead is not None:
         start = len(text) - len(text.lstrip()) + lead.end()
-        if re.match(r"\s*\w", text[start:]) and re.match(r"[\s(]", text[start:]) or text[start:].lstrip()[:1] == "(":
+        if (
+            re.match(r"\s*\w", text[start:])
+            and re.match(r"[\s(]", text[start:])
+            or text[start:].lstrip()[:1] == "("
+        ):
             inner = _tokens(text[start:], dialect)
             prefix = " ".join(lead.group().upper().split())
             return Scan(text, dialect, inner, explain=prefix, start=start)
@@ -186,7 +194,11 @@ def _refuse_unicode_escape(tokens: list[Token], index: int) -> None:
             and sign.end + 1 == quoted.start
         )
     if escaped:
-        raise Unreadable("unicode_escape", "U& escapes hide what a name is; write the name itself", (token.start, token.end + 1))
+        raise Unreadable(
+            "unicode_escape",
+            "U& escapes hide what a name is; write the name itself",
+            (token.start, token.end + 1),
+        )
 
 
 class Statement:
@@ -234,10 +246,20 @@ class Statement:
         for node in nodes(self.tree):
             if isinstance(node, exp.DataType):
                 sizes = [
-                    int(p.name) for p in node.find_all(exp.DataTypeParam) if p.name.isdigit() and len(p.name) < 19
+                    int(p.name)
+                    for p in node.find_all(exp.DataTypeParam)
+                    if p.name.isdigit() and len(p.name) < 19
                 ]
-                sizes += [2**63 for p in node.find_all(exp.DataTypeParam) if not p.name.isdigit() or len(p.name) > 18]
-                sizes += [int(v.name) for v in node.args.get("values") or [] if isinstance(v, exp.Literal) and v.name.isdigit()]
+                sizes += [
+                    2**63
+                    for p in node.find_all(exp.DataTypeParam)
+                    if not p.name.isdigit() or len(p.name) > 18
+                ]
+                sizes += [
+                    int(v.name)
+                    for v in node.args.get("values") or []
+                    if isinstance(v, exp.Literal) and v.name.isdigit()
+                ]
                 kind = node.this.name if isinstance(node.this, exp.DType) else type(node.this).__name__
                 yield kind, node.sql(dialect=self.dialect), sizes
 
@@ -292,7 +314,9 @@ def _call(node: exp.Expr) -> Call:
     if isinstance(parent, (exp.Table, exp.Lateral)) and parent.this is not None:
         is_source = True
         if parent.args.get("db") is not None:
-            qualifier = ".".join(p.name for p in (parent.args.get("catalog"), parent.args["db"]) if p is not None)
+            qualifier = ".".join(
+                p.name for p in (parent.args.get("catalog"), parent.args["db"]) if p is not None
+            )
     return Call(name if quoted else name.lower(), qualifier, is_source, node, span_of(node))
 
 
@@ -300,15 +324,27 @@ def parse(scanned: Scan) -> Statement:
     """The tree of the scanned statement; raises Unreadable where there is none."""
     tokens = [t for t in scanned.tokens if t.token_type is not TokenType.SEMICOLON]
     text = scanned.text[scanned.start :]
-    parser = _parser_class(scanned.dialect)(dialect=_reader(scanned.dialect), error_level=ErrorLevel.IMMEDIATE)
+    parser = _parser_class(scanned.dialect)(
+        dialect=_reader(scanned.dialect), error_level=ErrorLevel.IMMEDIATE
+    )
     parser.spare = 20 * len(tokens) + 20_000
     try:
         trees = parser.parse(tokens, text)
     except _Stalled:
         raise Unreadable("too_deep", "the statement nests in a way that takes too long to read") from None
     except ParseError as error:
-        raise Unreadable("syntax", f"not readable as {scanned.dialect}: {_first_line(error)}", _error_span(error, scanned)) from None
-    except (SqlglotError, ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError) as error:
+        raise Unreadable(
+            "syntax", f"not readable as {scanned.dialect}: {_first_line(error)}", _error_span(error, scanned)
+        ) from None
+    except (
+        SqlglotError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        AssertionError,
+    ) as error:
         # The parser's own faults on odd input: no tree, so no statement.
         raise Unreadable("syntax", f"not readable as {scanned.dialect}: {_first_line(error)}") from None
     if len(trees) != 1 or trees[0] is None:
@@ -345,14 +381,18 @@ def _plain_strings(tree: exp.Expr, scanned: Scan) -> exp.Expr:
         body = raw[raw.index("'") + 1 : -1].replace("''", "'")
         parts = re.split(r"\\(.)", body, flags=re.S)
         if any(c not in _SIMPLE_ESCAPES for c in parts[1::2]):
-            raise Unreadable("escape_string", "this escape in E'...' is not supported; write the character itself")
+            raise Unreadable(
+                "escape_string", "this escape in E'...' is not supported; write the character itself"
+            )
         value = "".join(_SIMPLE_ESCAPES[p] if i % 2 else p for i, p in enumerate(parts))
         values.setdefault(token.text, set()).add(value)
     for node in list(nodes(tree)):
         if isinstance(node, exp.ByteString) and scanned.dialect in ("postgres", "duckdb"):
             found = values.get(node.name, set())
             if len(found) != 1:
-                raise Unreadable("escape_string", "this E'...' literal is not supported; write an ordinary one")
+                raise Unreadable(
+                    "escape_string", "this E'...' literal is not supported; write an ordinary one"
+                )
             node.replace(exp.Literal.string(next(iter(found))))
         elif isinstance(node, exp.RawString):
             node.replace(exp.Literal.string(node.name))
@@ -372,8 +412,18 @@ def render(statement: Statement) -> str:
             normalize_functions=False,
             unsupported_level=ErrorLevel.IGNORE,
         ).generate(statement.tree)
-    except (SqlglotError, ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError) as error:
-        raise Unreadable("not_rendered", f"cannot be written back as {statement.dialect}: {_first_line(error)}") from None
+    except (
+        SqlglotError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        AssertionError,
+    ) as error:
+        raise Unreadable(
+            "not_rendered", f"cannot be written back as {statement.dialect}: {_first_line(error)}"
+        ) from None
     return str(text)
 
 
@@ -467,7 +517,9 @@ def _writer_class(dialect: Dialect) -> Any:
             **base.TRANSFORMS,
             exp.RegexpLike: lambda self, e: self.binary(e, "REGEXP"),
             exp.JSONExtract: lambda self, e: self.func("JSON_EXTRACT", e.this, e.expression),
-            exp.JSONExtractScalar: lambda self, e: f"JSON_UNQUOTE({self.func('JSON_EXTRACT', e.this, e.expression)})",
+            exp.JSONExtractScalar: lambda self, e: (
+                f"JSON_UNQUOTE({self.func('JSON_EXTRACT', e.this, e.expression)})"
+            ),
         }
 
         def table_sql(self, expression: exp.Table, sep: str = " AS ") -> str:

@@ -7,16 +7,15 @@ from datetime import date, timedelta
 
 __all__ = ["parse_period"]
 
-_MONTHS = (
-    "january february march april may june july august september october november december".split()
-)
+_MONTHS = "january february march april may june july august september october november december".split()
 _MONTH = {name[:n]: i + 1 for i, name in enumerate(_MONTHS) for n in (3, len(name))} | {"sept": 9}
 _ORDINAL = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4}
 _NUMBER = {
-    w: i
-    for i, w in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
+    w: i for i, w in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
 }
 _MONTH_RE = "|".join(sorted(_MONTH, key=len, reverse=True))
+_ORDINAL_RE = "|".join(_ORDINAL)
+_NUMBER_RE = "|".join(_NUMBER)
 
 
 def _month_start(year: int, month: int) -> date:
@@ -74,11 +73,11 @@ def _parse(text: str, today: date) -> tuple[date, date] | None:
     if m := match(r"((?:19|20)\d\d)[-/](\d\d?)[-/](\d\d?)(?:[ t].*)?"):
         start = date(int(m[1]), int(m[2]), int(m[3]))
         return start, start + timedelta(days=1)
-    if m := match(r"(?:month of )?(%s)\.? (?:of )?((?:19|20)\d\d)" % _MONTH_RE):
+    if m := match(rf"(?:month of )?({_MONTH_RE})\.? (?:of )?((?:19|20)\d\d)"):
         start = date(int(m[2]), _MONTH[m[1]], 1)
         return start, _month_start(start.year, start.month + 1)
-    if (m := match(r"(%s)\.? (\d\d?)(?:st|nd|rd|th)? ((?:19|20)\d\d)" % _MONTH_RE)) or (
-        m := match(r"(\d\d?)(?:st|nd|rd|th)? (?:of )?(%s)\.? ((?:19|20)\d\d)" % _MONTH_RE)
+    if (m := match(rf"({_MONTH_RE})\.? (\d\d?)(?:st|nd|rd|th)? ((?:19|20)\d\d)")) or (
+        m := match(rf"(\d\d?)(?:st|nd|rd|th)? (?:of )?({_MONTH_RE})\.? ((?:19|20)\d\d)")
     ):
         day, month = (m[2], m[1]) if m[1] in _MONTH else (m[1], m[2])
         start = date(int(m[3]), _MONTH[month], int(day))
@@ -87,7 +86,7 @@ def _parse(text: str, today: date) -> tuple[date, date] | None:
         return _unit_range("quarter", date(int(m[2]), int(m[1]) * 3, 1), 0)
     if m := match(r"((?:19|20)\d\d) ?-?q([1-4])"):
         return _unit_range("quarter", date(int(m[1]), int(m[2]) * 3, 1), 0)
-    if m := match(r"(%s) (quarter|half) of ((?:19|20)\d\d)" % "|".join(_ORDINAL)):
+    if m := match(rf"({_ORDINAL_RE}) (quarter|half) of ((?:19|20)\d\d)"):
         number, year = _ORDINAL[m[1]], int(m[3])
         if m[2] == "quarter":
             return _unit_range("quarter", date(year, number * 3, 1), 0)
@@ -96,10 +95,12 @@ def _parse(text: str, today: date) -> tuple[date, date] | None:
         return _unit_range("day", today, 0 if text == "today" else -1)
     if m := match(r"(this|current|last|previous|prior|past) (day|week|month|quarter|year)"):
         return _unit_range(m[2], today, 0 if m[1] in ("this", "current") else -1)
-    if m := match(r"(?:last|past|previous|prior) (\d{1,4}|%s) (day|week|month|quarter|year)s" % "|".join(_NUMBER)):
+    if m := match(
+        rf"(?:last|past|previous|prior) (\d{{1,4}}|{_NUMBER_RE}) (day|week|month|quarter|year)s"
+    ):
         count = _NUMBER[m[1]] if m[1] in _NUMBER else int(m[1])
         return _back(today, count, m[2]) + timedelta(days=1), today + timedelta(days=1)
-    if m := match(r"(?:last )?(%s)" % _MONTH_RE):
+    if m := match(rf"(?:last )?({_MONTH_RE})"):
         month = _MONTH[m[1]]
         year = today.year if month <= today.month else today.year - 1
         return date(year, month, 1), _month_start(year, month + 1)

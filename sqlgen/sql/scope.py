@@ -19,8 +19,15 @@ from sqlgen.types import Catalog, Dialect, Table
 
 __all__ = ["CatalogNames", "Fault", "Reads", "endless_recursion", "nearest", "resolve"]
 
-_DEFAULT_SCHEMA: Mapping[Dialect, str] = {"sqlite": "main", "duckdb": "main", "postgres": "public", "mysql": ""}
-_SYSTEM_SCHEMAS = frozenset({"pg_catalog", "information_schema", "mysql", "performance_schema", "sys", "temp", "system"})
+_DEFAULT_SCHEMA: Mapping[Dialect, str] = {
+    "sqlite": "main",
+    "duckdb": "main",
+    "postgres": "public",
+    "mysql": "",
+}
+_SYSTEM_SCHEMAS = frozenset(
+    {"pg_catalog", "information_schema", "mysql", "performance_schema", "sys", "temp", "system"}
+)
 _ROWIDS: Mapping[Dialect, frozenset[str]] = {
     "sqlite": frozenset({"rowid", "oid", "_rowid_"}),
     "duckdb": frozenset({"rowid"}),
@@ -219,7 +226,9 @@ class _Walk:
             name = self.fold(alias.this)
             renamed = [self.fold(c) for c in alias.args.get("columns") or []]
 
-            def entry(output: list[str], name: str = name, alias: exp.Expr = alias, renamed: list[str] = renamed) -> dict[str, tuple[str, list[str]]]:
+            def entry(
+                output: list[str], name: str = name, alias: exp.Expr = alias, renamed: list[str] = renamed
+            ) -> dict[str, tuple[str, list[str]]]:
                 return {name: (alias.name, renamed + output[len(renamed) :])}
 
             before = {k: v for k, v in seen.items() if k != name} if recursive else seen
@@ -227,7 +236,9 @@ class _Walk:
             seen.update(entry(output))
             for extra in ("search", "cycle", "key_expressions"):
                 if cte.args.get(extra):
-                    self.fault("unsupported", f"{extra.upper()} in a common table expression is not supported", cte)
+                    self.fault(
+                        "unsupported", f"{extra.upper()} in a common table expression is not supported", cte
+                    )
         return seen
 
     def modifiers_of_output(
@@ -238,7 +249,9 @@ class _Walk:
             if (clause := node.args.get(part)) is not None:
                 self.expr(clause, scope)
 
-    def select(self, node: exp.Select, outer: _Scope | None, ctes: dict[str, tuple[str, list[str]]]) -> list[str]:
+    def select(
+        self, node: exp.Select, outer: _Scope | None, ctes: dict[str, tuple[str, list[str]]]
+    ) -> list[str]:
         scope = _Scope(outer, ctes)
         if (origin := node.args.get("from_")) is not None:
             self.source(origin.this, scope)
@@ -305,7 +318,9 @@ class _Walk:
             return self.fold(item.expression) if isinstance(item.expression, exp.Identifier) else ""
         if self.dialect != "postgres":
             return _squeeze(item.sql(dialect=self.dialect, comments=False, normalize_functions=False))
-        while isinstance(item, (exp.Paren, exp.Window, exp.Filter, exp.WithinGroup, exp.Collate, exp.AtTimeZone)):
+        while isinstance(
+            item, (exp.Paren, exp.Window, exp.Filter, exp.WithinGroup, exp.Collate, exp.AtTimeZone)
+        ):
             item = item.this
         if isinstance(item, exp.Cast):
             inner = self.output_name(item.this)
@@ -314,7 +329,9 @@ class _Walk:
             return self.fold(item.this)
         if isinstance(item, exp.Subquery):
             query = item.unnest()
-            return self.output_name(query.selects[0]) if isinstance(query, exp.Select) and query.selects else ""
+            return (
+                self.output_name(query.selects[0]) if isinstance(query, exp.Select) and query.selects else ""
+            )
         if isinstance(item, exp.Anonymous):
             return item.name.lower()
         if isinstance(item, exp.Bracket):
@@ -326,7 +343,9 @@ class _Walk:
     def star(self, star: exp.Expr, scope: _Scope, sources: list[_Source]) -> list[str]:
         if not sources:
             self.fault("unknown_column", "* needs a FROM clause", star)
-        skipped = {self.fold(e.this if isinstance(e, exp.Column) else e) for e in star.args.get("except_") or []}
+        skipped = {
+            self.fold(e.this if isinstance(e, exp.Column) else e) for e in star.args.get("except_") or []
+        }
         output: list[str] = []
         for source in sources:
             for name, origin in source.columns.items():
@@ -422,10 +441,19 @@ class _Walk:
         for pivot in node.args.get("pivots") or []:
             self.pivot(pivot, scope, start)
 
-    def aliased(self, alias: exp.Expr | None, name: str, columns: dict[str, str | None], **more: object) -> _Source:
+    def aliased(
+        self, alias: exp.Expr | None, name: str, columns: dict[str, str | None], **more: object
+    ) -> _Source:
         label = alias.name if alias is not None and alias.name else name
         folded = self.fold(alias.this) if alias is not None and alias.this is not None else self.fold(name)
-        renamed = [self.fold(c.this if isinstance(c, exp.ColumnDef) else c) for c in (alias.args.get("columns") or [])] if alias is not None else []
+        renamed = (
+            [
+                self.fold(c.this if isinstance(c, exp.ColumnDef) else c)
+                for c in (alias.args.get("columns") or [])
+            ]
+            if alias is not None
+            else []
+        )
         if renamed:
             origins = list(columns.items())
             columns = {new: (origins[i][1] if i < len(origins) else None) for i, new in enumerate(renamed)}
@@ -460,7 +488,9 @@ class _Walk:
                 scope.sources[-1].name = folded
             return
         if database is not None:
-            self.fault("unknown_table", f"no table `{_dotted(node)}`: names of another database are closed", node)
+            self.fault(
+                "unknown_table", f"no table `{_dotted(node)}`: names of another database are closed", node
+            )
             self.unknown(node, scope)
             return
         folded_schema = self.fold(schema)
@@ -470,7 +500,9 @@ class _Walk:
             return
         found = self.names.find(schema.name if schema is not None else "", name.name, folded_schema, folded)
         if found is None:
-            self.fault("unknown_table", _missing("table", _dotted(node), self.names.names(), tables=True), node)
+            self.fault(
+                "unknown_table", _missing("table", _dotted(node), self.names.names(), tables=True), node
+            )
             self.unknown(node, scope)
             return
         if self.dialect == "mysql" and name.name != found.name:
@@ -482,7 +514,8 @@ class _Walk:
             found.name,
             dict(origin),
             key=found.key,
-            schema=folded_schema or (self.fold_plain(found.schema) if found.schema else _DEFAULT_SCHEMA[self.dialect]),
+            schema=folded_schema
+            or (self.fold_plain(found.schema) if found.schema else _DEFAULT_SCHEMA[self.dialect]),
             rowids=frozenset() if found.is_view else _ROWIDS[self.dialect],
         )
         if alias is None or alias.this is None:
@@ -508,7 +541,8 @@ class _Walk:
     def derived(self, node: exp.Subquery, scope: _Scope) -> None:
         alias = node.args.get("alias")
         if isinstance(node.this, (exp.Table, exp.Unnest, exp.Lateral)) or (
-            isinstance(node.this, exp.Subquery) and (node.this.args.get("joins") or node.this.args.get("alias"))
+            isinstance(node.this, exp.Subquery)
+            and (node.this.args.get("joins") or node.this.args.get("alias"))
         ):
             # Parentheses around joined tables: what is inside stays visible unless it gets a name.
             if alias is None:
@@ -517,7 +551,9 @@ class _Walk:
             inner = _Scope(scope.parent, scope.ctes)
             self.source(node.this, inner)
             columns = {c: o for s in inner.sources for c, o in s.columns.items()}
-            scope.sources.append(self.aliased(alias, "", columns, is_open=any(s.is_open for s in inner.sources)))
+            scope.sources.append(
+                self.aliased(alias, "", columns, is_open=any(s.is_open for s in inner.sources))
+            )
             return
         # DuckDB lets a derived table see its neighbours without LATERAL.
         outer = scope if self.dialect == "duckdb" else scope.parent
@@ -534,13 +570,17 @@ class _Walk:
         else:
             self.function_source(node, inner, scope)
 
-    def unnest(self, node: exp.Unnest, scope: _Scope, alias: exp.Expr | None = None, ordinality: bool = False) -> None:
+    def unnest(
+        self, node: exp.Unnest, scope: _Scope, alias: exp.Expr | None = None, ordinality: bool = False
+    ) -> None:
         for item in node.expressions:
             self.expr(item, scope)
         alias = node.args.get("alias") or alias
         own = alias.name if alias is not None and alias.name else "unnest"
         if self.dialect == "postgres" and len(node.expressions) == 1:
-            columns: dict[str, str | None] = {self.fold(alias.this) if alias is not None and alias.this else own: None}
+            columns: dict[str, str | None] = {
+                self.fold(alias.this) if alias is not None and alias.this else own: None
+            }
         elif self.dialect == "postgres":
             columns = {f"unnest{i}" if i else "unnest": None for i in range(len(node.expressions))}
         else:
@@ -557,7 +597,9 @@ class _Walk:
         if offset or ordinality:
             columns["ordinality"] = None
         nested = any(isinstance(i, (exp.Column, exp.Dot)) or i.find(exp.Struct) for i in node.expressions)
-        is_open = self.dialect == "duckdb" and nested and not (alias is not None and alias.args.get("columns"))
+        is_open = (
+            self.dialect == "duckdb" and nested and not (alias is not None and alias.args.get("columns"))
+        )
         scope.sources.append(self.aliased(alias, own, columns, is_open=is_open))
 
     def function_source(self, node: exp.Expr, call: exp.Expr, scope: _Scope) -> None:
@@ -648,7 +690,9 @@ class _Walk:
                 stack.append(part.this)
                 continue
             if isinstance(part, exp.Comprehension):
-                variables = {self.fold(i): None for i in nodes(part.expression) if isinstance(i, exp.Identifier)}
+                variables = {
+                    self.fold(i): None for i in nodes(part.expression) if isinstance(i, exp.Identifier)
+                }
                 stack.append(part.args["iterator"])
                 inner = _Scope(scope, scope.ctes, [_Source("", "", dict(variables))])
                 self.expr(part.this, inner)
@@ -656,7 +700,12 @@ class _Walk:
                     self.expr(part.args["condition"], inner)
                 continue
             if isinstance(part, exp.Lambda):
-                variables = {self.fold(i): None for e in part.expressions for i in nodes(e) if isinstance(i, exp.Identifier)}
+                variables = {
+                    self.fold(i): None
+                    for e in part.expressions
+                    for i in nodes(e)
+                    if isinstance(i, exp.Identifier)
+                }
                 self.expr(part.this, _Scope(scope, scope.ctes, [_Source("", "", dict(variables))]))
                 continue
             if isinstance(part, exp.Dot):
@@ -679,7 +728,11 @@ class _Walk:
             if isinstance(part, exp.PropertyEQ):
                 stack.append(part.expression)
                 continue
-            if isinstance(part, exp.Anonymous) and part.name.lower() in _UNIT_FIRST and self.dialect == "mysql":
+            if (
+                isinstance(part, exp.Anonymous)
+                and part.name.lower() in _UNIT_FIRST
+                and self.dialect == "mysql"
+            ):
                 arguments = part.expressions
                 if arguments and isinstance(arguments[0], exp.Column) and arguments[0].name.lower() in _UNITS:
                     arguments = arguments[1:]
@@ -731,7 +784,12 @@ class _Walk:
 
     def relabel(self, column: exp.Column, source: _Source) -> None:
         qualifier = column.args.get("table")
-        if self.dialect == "mysql" and qualifier is not None and qualifier.name != source.label and source.label:
+        if (
+            self.dialect == "mysql"
+            and qualifier is not None
+            and qualifier.name != source.label
+            and source.label
+        ):
             qualifier.set("this", source.label)
 
     def lookup(self, name: str, scope: _Scope, node: exp.Expr | None = None) -> str | None:
@@ -745,7 +803,9 @@ class _Walk:
                 if len(holders) > 1 and node is not None and not level.natural and name not in level.merged:
                     if not (level.aliases_seen and name in level.aliases):
                         owners = " and ".join(f"`{h.label}`" for h in holders[:3])
-                        self.fault("ambiguous_column", f"column `{node.name}` is in {owners}; say which one", node)
+                        self.fault(
+                            "ambiguous_column", f"column `{node.name}` is in {owners}; say which one", node
+                        )
                 return holders[0].columns[name] or ""
             if any(s.is_open for s in level.sources) or any(name in s.rowids for s in level.sources):
                 return ""
@@ -766,7 +826,9 @@ class _Walk:
                 return
             self.fault("unknown_column", self.no_column(node.name, scope), node)
             return
-        parts = [p for p in (node.args.get("catalog"), node.args.get("db"), qualifier, node.this) if p is not None]
+        parts = [
+            p for p in (node.args.get("catalog"), node.args.get("db"), qualifier, node.this) if p is not None
+        ]
         folded = [self.fold(p) for p in parts]
         # Ways to read a dotted name: [schema.]table.column[.field...], or column.field in DuckDB.
         for skip in (0, 1):
@@ -784,7 +846,9 @@ class _Walk:
                             self.relabel(node, source)
                         return
                     if self.dialect != "duckdb":
-                        near = _missing("column", f"{parts[skip].name}.{parts[skip + 1].name}", list(source.columns))
+                        near = _missing(
+                            "column", f"{parts[skip].name}.{parts[skip + 1].name}", list(source.columns)
+                        )
                         self.fault("unknown_column", near, node)
                         return
                 level = level.parent
@@ -841,7 +905,9 @@ class _Walk:
             others = [
                 c
                 for c in nodes(parent)
-                if isinstance(c, exp.Column) and c is not node and self.lookup(self.fold(c.this), scope) is not None
+                if isinstance(c, exp.Column)
+                and c is not node
+                and self.lookup(self.fold(c.this), scope) is not None
             ]
             text = bool(others)
         if isinstance(parent, exp.In) and parent.this is node:
@@ -859,7 +925,9 @@ class _Walk:
         while level is not None:
             for source in level.sources:
                 if not owner or source.name == owner.lower():
-                    known.update(dict.fromkeys(o.rpartition(".")[2] if o else c for c, o in source.columns.items()))
+                    known.update(
+                        dict.fromkeys(o.rpartition(".")[2] if o else c for c, o in source.columns.items())
+                    )
             level = level.parent
         return _missing("column", f"{owner}.{name}" if owner else name, list(known))
 
@@ -885,7 +953,9 @@ def _squeeze(text: str) -> str:
 
 
 def _dotted(table: exp.Table) -> str:
-    return ".".join(p.name for p in (table.args.get("catalog"), table.args.get("db"), table.this) if p is not None)
+    return ".".join(
+        p.name for p in (table.args.get("catalog"), table.args.get("db"), table.this) if p is not None
+    )
 
 
 def _missing(what: str, name: str, known: Iterable[str], *, tables: bool = False) -> str:
@@ -936,7 +1006,9 @@ def endless_recursion(statement: Statement) -> list[str]:
             arm = body.expression
             while isinstance(arm, exp.Subquery):
                 arm = arm.this
-            if not isinstance(arm, exp.Select) or any(arm.args.get(k) for k in ("where", "having", "qualify")):
+            if not isinstance(arm, exp.Select) or any(
+                arm.args.get(k) for k in ("where", "having", "qualify")
+            ):
                 continue
             read = [t for t in nodes(arm) if isinstance(t, exp.Table)]
             own = cte.args["alias"].name.lower()

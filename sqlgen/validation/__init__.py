@@ -29,7 +29,18 @@ from sqlgen.validation.rules.types import types
 
 __all__ = ["RULES", "validate"]
 
-RULES: tuple[Rule, ...] = (text, comments, single, shape, functions, types, sizes, recursion, names, roundtrip)
+RULES: tuple[Rule, ...] = (
+    text,
+    comments,
+    single,
+    shape,
+    functions,
+    types,
+    sizes,
+    recursion,
+    names,
+    roundtrip,
+)
 """In this order; the first that objects ends the examination, so each may rely on those before it."""
 
 
@@ -61,7 +72,9 @@ def validate(
         try:
             verdict.append(_examine(sql, catalog, dialect, max_rows))
         except RecursionError:
-            verdict.append(Rejection(sql, (Finding("too_deep", "the statement nests too deeply to be read"),)))
+            verdict.append(
+                Rejection(sql, (Finding("too_deep", "the statement nests too deeply to be read"),))
+            )
 
     thread = threading.Thread(target=again, name="sqlgen-validate")
     thread.start()
@@ -69,7 +82,9 @@ def validate(
     return verdict[0]
 
 
-def _examine(sql: str, catalog: Catalog, dialect: Dialect, max_rows: int | None) -> ValidatedQuery | Rejection:
+def _examine(
+    sql: str, catalog: Catalog, dialect: Dialect, max_rows: int | None
+) -> ValidatedQuery | Rejection:
     draft = Draft(sql, _names(catalog, dialect), dialect, max_rows)
     for rule in RULES:
         try:

@@ -112,7 +112,7 @@ def test_long_bytes_are_cut_and_marked() -> None:
     "sql",
     [
         "SELECT 1",
-        "SELECT a FROM t WHERE b = ' WHERE ''x'' FROM ' AND \"GROUP BY\" = (SELECT 1 FROM u) ORDER BY a LIMIT 5",
+        "SELECT a FROM t WHERE b = ' WHERE ''x'' FROM ' AND \"GROUP BY\" = (SELECT 1 FROM u) LIMIT 5",
         "SELECT a FROM t NATURAL LEFT JOIN u UNION ALL SELECT b FROM v",
         "SELECT `x FROM` FROM t",
     ],

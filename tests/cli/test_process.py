@@ -18,7 +18,8 @@ import sys, sqlgen.generation
 from sqlgen.generation import ScriptedGenerator
 script = {
     "Who?": ["SELECT name, city FROM customers ORDER BY id"],
-    "Many?": ["SELECT a.name, b.name AS other, c.total FROM customers a, customers b, orders c, orders d, orders e"],
+    "Many?": ["SELECT a.name, b.name AS other, c.total FROM customers a, customers b, orders c, "
+              "orders d, orders e, orders f, orders g, orders h"],
     "Slow?": ["WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) "
               "SELECT COUNT(*) FROM n"],
     "Wide?": ["SELECT " + ", ".join(f"{n} AS column_{n}" for n in range(30)) + " FROM orders LIMIT 1"],

@@ -169,10 +169,11 @@ def test_an_unreachable_server_is_a_typed_error(server: Any) -> None:
 
 
 ODD_POSTGRES = """SELECT DATE '0044-03-15 BC', DATE 'infinity', TIMESTAMP '-infinity',
-    TIMESTAMP '2024-01-02 03:04:05', TIMESTAMPTZ '2024-01-02 03:04:05+00', TIME '24:00', INTERVAL '1 day 2 hours', INTERVAL '170000000 years',
+    TIMESTAMP '2024-01-02 03:04:05', TIMESTAMPTZ '2024-01-02 03:04:05+00',
+    TIME '24:00', INTERVAL '1 day 2 hours', INTERVAL '170000000 years',
     'NaN'::numeric, 'NaN'::float8, 1.50::numeric, ARRAY[1, NULL],
-    ARRAY[DATE '0001-01-01 BC'], '{"a": [1]}'::jsonb, '\\x00ff'::bytea, '10.0.0.1'::inet, '00000000-0000-0000-0000-000000000001'::uuid,
-    (1, 'x'), int4range(1, 5),
+    ARRAY[DATE '0001-01-01 BC'], '{"a": [1]}'::jsonb, '\\x00ff'::bytea, '10.0.0.1'::inet,
+    '00000000-0000-0000-0000-000000000001'::uuid, (1, 'x'), int4range(1, 5),
     B'101', '5 MB'::text, 2::oid, NULL, TRUE"""
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tokenizers import Tokenizer
 
 from sqlgen.generation.embedded import shipped_path
 from sqlgen.generation.encode import MAX_INPUT, MAX_QUESTION, PieceCache, encode, form_to_ids, ids_to_form
 from sqlgen.sql.form import KEYWORDS
 from sqlgen.types import Column, RetrievedContext, Table, TableSlice, ValueMatch
-from tokenizers import Tokenizer
 
 PETS = Table(
     "petOwners",

@@ -154,7 +154,20 @@ def test_periods_become_half_open_ranges(
     "part", ["year", "month", "day", "weekday", "by_quarter", "by_month", "by_week", "by_day"]
 )
 def test_date_parts_parse_in_every_dialect(dialect: str, part: str) -> None:
-    form = ["select", part, ("c", 1, 2), "count", "*", "group", part, ("c", 1, 2), "order", part, ("c", 1, 2), "asc"]
+    form = [
+        "select",
+        part,
+        ("c", 1, 2),
+        "count",
+        "*",
+        "group",
+        part,
+        ("c", 1, 2),
+        "order",
+        part,
+        ("c", 1, 2),
+        "asc",
+    ]
     sql = form_to_sql(form, CONTEXT, "q", dialect)  # type: ignore[arg-type]
     tree = sqlglot.parse_one(sql, dialect=dialect)
     assert len(tree.args["group"].expressions) == 1

@@ -44,7 +44,9 @@ def test_period(text: str) -> None:
     assert parse_period(text, TODAY) == (date.fromisoformat(start), date.fromisoformat(end))
 
 
-@pytest.mark.parametrize("text", ["", "Paris", "2024-13", "31 February 2024", "12", "last 0", "99999", "q5 2024"])
+@pytest.mark.parametrize(
+    "text", ["", "Paris", "2024-13", "31 February 2024", "12", "last 0", "99999", "q5 2024"]
+)
 def test_no_period(text: str) -> None:
     assert parse_period(text, TODAY) is None
 

@@ -90,7 +90,9 @@ def quote(name: str, dialect: Dialect) -> str:
 
 def ddl(dialect: Dialect) -> list[str]:
     """Statements that create and fill the schema."""
-    made = ["CREATE SCHEMA sales", "CREATE TYPE mood AS ENUM ('happy', 'sad')"] if dialect == "postgres" else []
+    made = (
+        ["CREATE SCHEMA sales", "CREATE TYPE mood AS ENUM ('happy', 'sad')"] if dialect == "postgres" else []
+    )
     for key, columns in {**SCHEMA, **EXTRA[dialect]}.items():
         name = ".".join(quote(p, dialect) for p in key.split("."))
         body = ", ".join(f"{quote(c, dialect)} {TYPES[dialect][t]}" for c, t in columns)
@@ -127,7 +129,9 @@ def cases(name: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for block in ("\n" + (FIXTURES / name).read_text("utf-8")).split("\n#: ")[1:]:
         why, _, sql = block.partition("\n")
-        found.append((why, json.loads(f'"{sql.strip()[5:]}"') if sql.startswith("json ") else sql.rstrip("\n")))
+        found.append(
+            (why, json.loads(f'"{sql.strip()[5:]}"') if sql.startswith("json ") else sql.rstrip("\n"))
+        )
     return found
 
 

@@ -15,6 +15,7 @@ from sqlgen.training.synthesis.wording import (
     article,
     expand,
     join_words,
+    many,
     mark,
     number_text,
     people_words,
@@ -144,7 +145,9 @@ _DATE_VERBS: tuple[tuple[str, str], ...] = (
     (r"prescri", "(prescribed|written)"),
     (r"approv", "approved"),
 )
-_PLACES = re.compile(r"\b(city|country|state|region|county|town|hometown|location|province|district|continent|destination city|area)\b")
+_PLACES = re.compile(
+    r"\b(city|country|state|region|county|town|hometown|location|province|district|continent|destination city|area)\b"
+)
 _UNITS = {
     "by_month": ("(month|calendar month)", "monthly"), "by_quarter": ("quarter", "quarterly"), "year": ("year", "(yearly|annual)"),
     "by_week": ("week", "weekly"), "by_day": ("day", "daily"), "weekday": ("(day of the week|weekday|day of week)", ""),
@@ -187,6 +190,11 @@ class _Writer:
             raise Unfit("no such column")
         return self.rng.choice(fields)
 
+    def any_of_entities(self, entities: list[Entity]) -> Entity:
+        if not entities:
+            raise Unfit("no such table")
+        return self.rng.choice(entities)
+
     def noun(self, entity: Entity) -> str:
         return say(entity.noun, self.rng)
 
@@ -203,7 +211,7 @@ class _Writer:
             said = text.lower()
         shown, token = self.literal(said, (table.key, f.column.name, text))
         if self.chance(0.12):
-            quote = self.rng.choice("\"'\"")
+            quote = self.rng.choice('"\'"')
             shown = f"{quote}{shown}{quote}"
         return shown, token
 
@@ -239,7 +247,9 @@ class _Writer:
         return whole
 
     def number(self, value: float, f: Field | None = None, plain: bool = False) -> tuple[str, Piece]:
-        shown, token = self.literal(number_text(value, self.rng, plain=plain or (f is not None and f.role == "year")))
+        shown, token = self.literal(
+            number_text(value, self.rng, plain=plain or (f is not None and f.role == "year"))
+        )
         if f is not None and MONEY.search(f.words) and not plain:
             draw = self.rng.random()
             shown = f"${shown}" if draw < 0.2 else f"{shown} (dollars|euros|USD)" if draw < 0.25 else shown
@@ -256,13 +266,23 @@ class _Writer:
                 raise Unfit("empty range")
             first, one = self.number(a, f, plain=True)
             second, two = self.number(b, f, plain=True)
-            said = self.rng.choice((f"between {first} and {second}", f"between {first} and {second}", f"from {first} to {second}"))
+            said = self.rng.choice(
+                (
+                    f"between {first} and {second}",
+                    f"between {first} and {second}",
+                    f"from {first} to {second}",
+                )
+            )
             return said, ["between", one, two], False
         value = self.threshold(f)
         shown, token = self.number(value, f)
         draw = self.rng.random()
         if draw < 0.1 and float(value).is_integer():
-            return self.rng.choice((f"of {shown}", f"equal to {shown}", f"of exactly {shown}")), ["=", token], False
+            return (
+                self.rng.choice((f"of {shown}", f"equal to {shown}", f"of exactly {shown}")),
+                ["=", token],
+                False,
+            )
         if draw < 0.2:
             return self.pick(f"{shown} or (more|higher|above)"), [">=", token], False
         if draw < 0.27:
@@ -283,7 +303,11 @@ class _Writer:
             form = [f.token, op, token]
             if f.words == "year":
                 return f"{head} {value}", f"are {head if head != 'of' else 'from'} {value}", form
-            return f"with {words} {'of' if op == '=' else head} {value}", f"have {article(words)} {'of' if op == '=' else head} {value}", form
+            return (
+                f"with {words} {'of' if op == '=' else head} {value}",
+                f"have {article(words)} {'of' if op == '=' else head} {value}",
+                form,
+            )
         if not owner and not said.startswith("of ") and self.chance(0.5):
             for pattern, post, pred in _OWN_WORDS:
                 if re.search(pattern, f.words):
@@ -296,9 +320,15 @@ class _Writer:
         )
         if "exceed" in said or "maximum" in said or "minimum" in said or "excess" in said:
             post = "with {w} {c}"
+        if many(words):
+            post = post.replace(" is ", " are ")
+        if re.match(r"(smaller|lower|higher|greater|larger|above|below|under|over|[<>])", said):
+            post = post.replace("{aw} of {c}", "{aw} {c}")
         return (
             post.format(w=words, aw=article(words), c=said),
-            self.pick("(have {aw} {c}|have {aw} of {c}|have {w} {c})").format(w=words, aw=article(words), c=said),
+            self.pick("(have {aw} {c}|have {aw} of {c}|have {w} {c})").format(
+                w=words, aw=article(words), c=said
+            ),
             form,
         )
 
@@ -322,17 +352,25 @@ class _Writer:
         if draw < 0.32:
             other = self.day(f)
             first, last = sorted((day, other))
-            if unit == "half" or period_text(first, unit, random.Random(0)) == period_text(last, unit, random.Random(0)):
+            if unit == "half" or period_text(first, unit, random.Random(0)) == period_text(
+                last, unit, random.Random(0)
+            ):
                 raise Unfit("empty period")
             seed = self.rng.random()
             one, a = self.period(first, unit, random.Random(seed))
             two, b = self.period(last, unit, random.Random(seed))
-            said = self.pick(f"(between {one} and {two}|between {one} and {two}|from {one} to {two}|from {one} through {two})")
+            said = self.pick(
+                f"(between {one} and {two}|between {one} and {two}|from {one} to {two}|from {one} through {two})"
+            )
             return said, ["between", a, b], False
         shown, token = self.period(day, unit, self.rng)
         if draw < 0.68 or plain:
             head = "on" if unit == "day" else self.pick("(in|in|in|in|during|for|within|from)")
-            return f"{head} {shown}", ["=", token], unit in ("year", "month", "quarter") and "the " not in shown
+            return (
+                f"{head} {shown}",
+                ["=", token],
+                unit in ("year", "month", "quarter") and "the " not in shown,
+            )
         op, head = self.rng.choice(
             ((">=", "(since|from {p} on|from {p} onwards|starting from|starting in|as of|since the start of)"), (">=", "since"),
              ("<", "(before|prior to|earlier than|before)"), ("<", "before"),
@@ -370,8 +408,10 @@ class _Writer:
             verb = verb.removeprefix("who ")
             verb = "" if not verb.endswith("ed") else "that " + verb
         bare = re.sub(r"^(who|that) ", "", verb)
-        pred = f"were {bare} {said}" if bare and verb == bare and not bare.endswith("ing") and bare != "due" else (
-            f"{bare} {said}" if verb != bare else f"have {article(words)} {said}"
+        pred = (
+            f"were {bare} {said}"
+            if bare and verb == bare and not bare.endswith("ing") and bare != "due"
+            else (f"{bare} {said}" if verb != bare else f"have {article(words)} {said}")
         )
         if bare == "due":
             pred = f"are due {said}"
@@ -382,10 +422,17 @@ class _Writer:
                 condition.pre = said.partition(" ")[2]
             elif verb and draw < 0.6:
                 condition.post = f"{verb} {said}"
-            elif "birth" not in f.words and len(entity.having("date")) <= 3 and draw < 0.85 and self.eventful(entity):
+            elif (
+                "birth" not in f.words
+                and len(entity.having("date")) <= 3
+                and draw < 0.85
+                and self.eventful(entity)
+            ):
                 condition.post = said
         if not condition.post and not condition.pre:
-            explicit = self.pick("(with {w} {s}|with {aw} {s}|whose {w} is {s}|where the {w} is {s}|where {w} is {s}|by {w} {s})")
+            explicit = self.pick(
+                "(with {w} {s}|with {aw} {s}|whose {w} is {s}|where the {w} is {s}|where {w} is {s}|by {w} {s})"
+            )
             if not re.match(r"(in|on|before|after|between|prior|earlier|later|during|within) ", said):
                 explicit = self.rng.choice(("with {w} {s}", "with {aw} {s}"))
             if verb and self.chance(0.5):
@@ -408,18 +455,26 @@ class _Writer:
             second, two = self.named(f, other)
             condition.form = [f.token, "in", one, two]
             place = bool(_PLACES.search(f.words))
-            condition.post = self.pick(f"({'in|from' if place else f'with {words}|whose {words} is|where {words} is (either |)'}) {first} or {second}")
+            condition.post = self.pick(
+                f"({'in|from' if place else f'with {words}|whose {words} is|where {words} is (either |)'}) {first} or {second}"
+            )
             condition.pred = f"{'are in' if place else f'have the {words}'} {first} or {second}"
             return condition
         value, token = self.named(f, text)
         if self.chance(0.1) and f.distinct > 1:
             condition.form = [f.token, "!=", token]
             if _PLACES.search(f.words) and self.chance(0.6):
-                condition.post = self.pick(f"(not in|outside|outside of|not from|not located in|except those in) {value}")
+                condition.post = self.pick(
+                    f"(not in|outside|outside of|not from|not located in|except those in) {value}"
+                )
                 condition.pred = self.pick(f"are (not in|outside|not from) {value}")
             else:
-                condition.post = self.pick(f"(whose {words} is not|with {words} other than|with {words} not|where the {words} is not|where {words} is different from) {value}")
-                condition.pred = self.pick(f"(have {article(words)} other than|do not have the {words}|don't have {words}) {value}")
+                condition.post = self.pick(
+                    f"(whose {words} is not|with {words} other than|with {words} not|where the {words} is not|where {words} is different from) {value}"
+                )
+                condition.pred = self.pick(
+                    f"(have {article(words)} other than|do not have the {words}|don't have {words}) {value}"
+                )
             return condition
         condition.form = [f.token, "=", token]
         options = [f"with {words} {value}", f"whose {words} is {value}", f"where the {words} is {value}", f"with the {words} {value}",
@@ -429,7 +484,12 @@ class _Writer:
         if _PLACES.search(lead):
             options += [f"in {value}", f"from {value}", f"in {value}", f"from {value}", f"in the {words} {value}", f"in the {words} of {value}",
                         f"{'based' if people_words(entity.noun) else 'located'} in {value}"]  # fmt: skip
-            pred = [f"are in {value}", f"are from {value}", f"are (located|based) in {value}", f"come from {value}"]
+            pred = [
+                f"are in {value}",
+                f"are from {value}",
+                f"are (located|based) in {value}",
+                f"come from {value}",
+            ]
             if people_words(entity.noun):
                 options += [f"living in {value}", f"who live in {value}"]
                 pred += [f"live in {value}"] * 2
@@ -437,16 +497,35 @@ class _Writer:
             options += [f"named {value}", f"called {value}", f"with the name {value}"]
             pred = [f"are (named|called) {value}"]
         elif f.role == "category" and len(text) < 22:
-            if re.search(r"\b(status|type|gender|sex|priority|size|color|colour|nationality|level|class|segment|stage|severity)\b", lead):
-                if re.fullmatch(r"[A-Za-z][A-Za-z -]*", text) and len(text) > 2 and not re.search(r"\b(on|in|for|by|up|changed|due|to)\b", text.lower()):
+            if re.search(
+                r"\b(status|type|gender|sex|priority|size|color|colour|nationality|level|class|segment|stage|severity)\b",
+                lead,
+            ):
+                if (
+                    re.fullmatch(r"[A-Za-z][A-Za-z -]*", text)
+                    and len(text) > 2
+                    and not re.search(r"\b(on|in|for|by|up|changed|due|to)\b", text.lower())
+                ):
                     condition.pre = value if self.chance(0.4) else ""
                 options += [f"of {words} {value}", f"that are {value}", f"which are {value}"]
                 pred += [f"are {value}"] * 3
-            elif re.search(r"\b(category|department|genre|group|industry|sector|division|major|specialty|language|conference|league)\b", lead):
-                options += [f"in the {value} {words}", f"in {value}", f"in the {words} {value}", f"from the {value} {words}"]
+            elif re.search(
+                r"\b(category|department|genre|group|industry|sector|division|major|specialty|language|conference|league)\b",
+                lead,
+            ):
+                options += [
+                    f"in the {value} {words}",
+                    f"in {value}",
+                    f"in the {words} {value}",
+                    f"from the {value} {words}",
+                ]
                 pred = [f"are in the {value} {words}", f"belong to the {value} {words}", f"belong to {value}"]
             elif re.search(r"\b(method|channel|device|currency|source|payment)\b", lead):
-                options += [f"by {value}", f"via {value}", f"in {value}" if "currency" in lead else f"through {value}"]
+                options += [
+                    f"by {value}",
+                    f"via {value}",
+                    f"in {value}" if "currency" in lead else f"through {value}",
+                ]
         condition.post = self.pick(self.rng.choice(options))
         condition.pred = self.pick(self.rng.choice(pred))
         return condition
@@ -455,8 +534,10 @@ class _Writer:
         words = re.sub(r"^(is|has) ", "", f.words)
         yes = self.chance(0.65)
         form: list[Piece] = [f.token, "=", "1" if yes else "0"]
-        adjective = f.words.split()[0] != "has" and " " not in words and re.search(
-            r"(ed|ive|ile|ing|al|able|ous|public|late|beta|premium|private)$", words
+        adjective = (
+            f.words.split()[0] != "has"
+            and " " not in words
+            and re.search(r"(ed|ive|ile|ing|al|able|ous|public|late|beta|premium|private)$", words)
         )
         if adjective:
             pred = f"are {words}" if yes else f"are not {words}"
@@ -464,8 +545,16 @@ class _Writer:
             if yes and self.chance(0.6):
                 condition.pre = words
             return condition
-        pred = self.pick(f"(have {article(words)}|come with {article(words)})" if yes else f"(have no|do not have {article(words)}|don't have {article(words)})")
-        post = self.pick(f"(with {article(words)}|with {words}|that have {words})" if yes else f"(without {words}|without {article(words)}|with no {words})")
+        pred = self.pick(
+            f"(have {article(words)}|come with {article(words)})"
+            if yes
+            else f"(have no|do not have {article(words)}|don't have {article(words)})"
+        )
+        post = self.pick(
+            f"(with {article(words)}|with {words}|that have {words})"
+            if yes
+            else f"(without {words}|without {article(words)}|with no {words})"
+        )
         return _Condition(post, pred, form, {entity.place}, fields={id(f)})
 
     def about_null(self, f: Field, entity: Entity) -> _Condition:
@@ -473,12 +562,20 @@ class _Writer:
         link = next((x for x in entity.parents if x.column is f), None)
         words = link.parent.noun if link else self.words(f)
         if missing:
-            post = self.pick(f"(without {article(words)}|without any {words}|with no {words}|that have no {words}|missing {article(words)}|where the {words} is (missing|empty|unknown|not set|null)|lacking {article(words)})")
-            pred = self.pick(f"(have no {words}|do not have {article(words)}|don't have {article(words)}|are missing {article(words)}|lack {article(words)})")
+            post = self.pick(
+                f"(without {article(words)}|without any {words}|with no {words}|that have no {words}|missing {article(words)}|where the {words} is (missing|empty|unknown|not set|null)|lacking {article(words)})"
+            )
+            pred = self.pick(
+                f"(have no {words}|do not have {article(words)}|don't have {article(words)}|are missing {article(words)}|lack {article(words)})"
+            )
         else:
-            post = self.pick(f"(with {article(words)}|that have {article(words)}|where the {words} is (known|set|not null|not empty|filled in))")
+            post = self.pick(
+                f"(with {article(words)}|that have {article(words)}|where the {words} is (known|set|not null|not empty|filled in))"
+            )
             pred = f"have {article(words)}"
-        return _Condition(post, pred, [f.token, "is_null" if missing else "not_null"], {entity.place}, fields={id(f)})
+        return _Condition(
+            post, pred, [f.token, "is_null" if missing else "not_null"], {entity.place}, fields={id(f)}
+        )
 
     def about_text(self, f: Field, entity: Entity) -> _Condition:
         words = self.words(f)
@@ -488,24 +585,55 @@ class _Writer:
             if not part.isalpha():
                 raise Unfit("no start")
             shown, token = self.literal(part)
-            shown = self.rng.choice((shown, f'"{shown}"', f"'{shown}'", f"the letter {shown}" if len(part) == 1 else f"the letters {shown}"))
+            shown = self.rng.choice(
+                (
+                    shown,
+                    f'"{shown}"',
+                    f"'{shown}'",
+                    f"the letter {shown}" if len(part) == 1 else f"the letters {shown}",
+                )
+            )
             verb, third = self.rng.choice((("start", "starts"), ("begin", "begins"), ("start", "starts")))
-            post = self.pick(f"(whose {words} {third} with|with {article(words)} (that {third}|{verb}{'n' if verb == 'begin' else ''}ing|{third[:-1]}{'n' if verb == 'begin' else ''}ing) with) {shown}")
-            return _Condition(post, f"have {article(words)} that {third} with {shown}", [f.token, "starts", token], {entity.place}, fields={id(f)})
+            post = self.pick(
+                f"(whose {words} {third} with|with {article(words)} (that {third}|{verb}{'n' if verb == 'begin' else ''}ing|{third[:-1]}{'n' if verb == 'begin' else ''}ing) with) {shown}"
+            )
+            return _Condition(
+                post,
+                f"have {article(words)} that {third} with {shown}",
+                [f.token, "starts", token],
+                {entity.place},
+                fields={id(f)},
+            )
         parts = [w for w in re.findall(r"[A-Za-z]{4,}", cell)]
         if not parts:
             raise Unfit("no word")
         part = self.rng.choice(parts)
         shown, token = self.literal(part if self.chance(0.6) else part.lower())
-        quoted = self.rng.choice((shown, f'"{shown}"', f"'{shown}'", f"the word {shown}", f'the word "{shown}"'))
+        quoted = self.rng.choice(
+            (shown, f'"{shown}"', f"'{shown}'", f"the word {shown}", f'the word "{shown}"')
+        )
         negated = self.chance(0.1)
         if negated:
             post = self.pick(f"(whose {words} does not (contain|include|mention)|without) {quoted}")
             post = post if post.startswith("whose") else f"{post} in the {words}"
-            return _Condition(post, f"do not have {quoted} in the {words}", [f.token, "not_contains", token], {entity.place}, fields={id(f)})
-        post = self.pick(f"(whose {words} (contains|includes|mentions)|with {quoted} in the|with {quoted} in (their|its)|having {words} containing|with {article(words)} (containing|that contains|that includes|like))")
+            return _Condition(
+                post,
+                f"do not have {quoted} in the {words}",
+                [f.token, "not_contains", token],
+                {entity.place},
+                fields={id(f)},
+            )
+        post = self.pick(
+            f"(whose {words} (contains|includes|mentions)|with {quoted} in the|with {quoted} in (their|its)|having {words} containing|with {article(words)} (containing|that contains|that includes|like))"
+        )
         post = f"{post} {words}" if post.endswith((" the", "their", "its")) else f"{post} {quoted}"
-        return _Condition(post, f"have {quoted} in (their|the) {words}".replace("(their|the)", "their"), [f.token, "contains", token], {entity.place}, fields={id(f)})
+        return _Condition(
+            post,
+            f"have {quoted} in (their|the) {words}".replace("(their|the)", "their"),
+            [f.token, "contains", token],
+            {entity.place},
+            fields={id(f)},
+        )
 
     def own_condition(self, entity: Entity, *, dates: bool = True) -> _Condition:
         kinds: list[tuple[str, float]] = []
@@ -546,32 +674,74 @@ class _Writer:
         parent = chain[-1].parent
         tables = {entity.place, *(x.parent.place for x in chain)}
         noun = self.noun(parent)
-        cells = [f for f in parent.label if len(parent.label) == 1 and f.samples and f.role in ("text", "category")]
+        cells = [
+            f for f in parent.label if len(parent.label) == 1 and f.samples and f.role in ("text", "category")
+        ]
         if cells and self.chance(0.5):
             f = cells[0]
             value, token = self.named(f, self.cell(f))
             options = [f"of {noun} {value}", f"for {noun} {value}", f"for the {noun} {value}", f"whose {noun} is {value}", f"with {noun} {value}", f"of the {noun} {value}",
                        f"belonging to {value}", f"for {value}", f"of {value}"]  # fmt: skip
-            if people_words(parent.noun) or re.search(r"company|supplier|vendor|carrier|brand|artist|band", parent.noun):
+            if people_words(parent.noun) or re.search(
+                r"company|supplier|vendor|carrier|brand|artist|band", parent.noun
+            ):
                 options += [f"by {value}", f"from {value}", f"by {noun} {value}", f"of {value}"]
-            if re.search(r"category|genre|department|faculty|ward|group|type|region|class|programme", parent.noun):
-                options += [f"in {value}", f"in the {value} {noun}", f"from the {value} {noun}", f"in the {noun} {value}", f"in {noun} {value}"]
-            if re.search(r"store|shop|branch|warehouse|hotel|plant|city|country|location|office|school|museum|stadium|depot", parent.noun):
+            if re.search(
+                r"category|genre|department|faculty|ward|group|type|region|class|programme", parent.noun
+            ):
+                options += [
+                    f"in {value}",
+                    f"in the {value} {noun}",
+                    f"from the {value} {noun}",
+                    f"in the {noun} {value}",
+                    f"in {noun} {value}",
+                ]
+            if re.search(
+                r"store|shop|branch|warehouse|hotel|plant|city|country|location|office|school|museum|stadium|depot",
+                parent.noun,
+            ):
                 options += [f"at {value}", f"in {value}", f"from {value}", f"at the {value} {noun}"]
-            pred = [f"are from {value}", f"belong to {value}", f"belong to the {noun} {value}", f"have {value} as (their |){noun}", f"are linked to {value}"]
-            return _Condition(self.pick(self.rng.choice(options)), self.pick(self.rng.choice(pred)).replace("(their |)", ""), [f.token, "=", token], tables, fields={id(f)})
+            pred = [
+                f"are from {value}",
+                f"belong to {value}",
+                f"belong to the {noun} {value}",
+                f"have {value} as (their |){noun}",
+                f"are linked to {value}",
+            ]
+            return _Condition(
+                self.pick(self.rng.choice(options)),
+                self.pick(self.rng.choice(pred)).replace("(their |)", ""),
+                [f.token, "=", token],
+                tables,
+                fields={id(f)},
+            )
         inner = self.own_condition(parent)
         nouns = plural(noun)
         pre = f"{inner.pre} " if inner.pre else ""
         post = f" {inner.post}" if inner.post and not inner.pre else ""
-        link = self.pick("(of|for|for|from|by|of)" if people_words(parent.noun) else "(of|for|from|for|in|with)")
-        options = [f"{link} {pre}{nouns}{post}", f"belonging to {pre}{nouns}{post}", f"whose {noun} {self.single(inner.pred)}", f"where the {noun} {self.single(inner.pred)}"]
-        return _Condition(self.rng.choice(options), f"belong to {pre}{nouns}{post}", inner.form, tables, fields=inner.fields)
+        link = self.pick(
+            "(of|for|for|from|by|of)" if people_words(parent.noun) else "(of|for|from|for|in|with)"
+        )
+        options = [
+            f"{link} {pre}{nouns}{post}",
+            f"belonging to {pre}{nouns}{post}",
+            f"whose {noun} {self.single(inner.pred)}",
+            f"where the {noun} {self.single(inner.pred)}",
+        ]
+        return _Condition(
+            self.rng.choice(options), f"belong to {pre}{nouns}{post}", inner.form, tables, fields=inner.fields
+        )
 
     @staticmethod
     def single(pred: str) -> str:
         """A predicate of a plural, said of one."""
-        for many, one in (("are ", "is "), ("have ", "has "), ("were ", "was "), ("do not ", "does not "), ("don't ", "doesn't ")):
+        for many, one in (
+            ("are ", "is "),
+            ("have ", "has "),
+            ("were ", "was "),
+            ("do not ", "does not "),
+            ("don't ", "doesn't "),
+        ):
             if pred.startswith(many):
                 return one + pred[len(many) :].replace(" their ", " its ")
         first, _, rest = pred.partition(" ")
@@ -598,7 +768,9 @@ class _Writer:
             found.append(new)
         return found
 
-    def subject(self, entity: Entity, conditions: list[_Condition], *, noun: str | None = None) -> tuple[str, list[Piece]]:
+    def subject(
+        self, entity: Entity, conditions: list[_Condition], *, noun: str | None = None
+    ) -> tuple[str, list[Piece]]:
         """The noun phrase in the plural and the body of WHERE."""
         said = noun if noun is not None else plural(self.noun(entity))
         pres = [c.pre for c in conditions if c.pre]
@@ -610,7 +782,10 @@ class _Writer:
         if len(posts) == 2:
             if alternative:
                 glue = " or "
-            elif posts[0].split()[0] not in ("in", "from", "of", "for", "by") or posts[1].split()[0] in ("in", "from"):
+            elif posts[0].split()[0] not in ("in", "from", "of", "for", "by") or posts[1].split()[0] in (
+                "in",
+                "from",
+            ):
                 glue = self.rng.choice((" and ", " and ", " and ", ", "))
             else:
                 glue = " "
@@ -631,6 +806,12 @@ class _Writer:
         having: list[Piece] | None = None, order: list[Piece] | None = None, limit: Piece | None = None, distinct: bool = False,
         required: set[int] | None = None,
     ) -> list[Piece]:  # fmt: skip
+        items = list(items)
+        said = list(where or [])
+        if any(said[n] in items and said[n + 1] == "=" for n in range(len(said) - 1) if isinstance(said[n], tuple)) and not group:
+            shown = [x for x in items if isinstance(x, tuple)]
+            if len(shown) == len([x for x in shown if x in said]) and "count" not in items:
+                raise Unfit("shows what was asked")
         required = self.required if required is None else required
         head: list[Piece] = ["select", *(["distinct"] if distinct else []), *items]
         tail: list[Piece] = []
@@ -677,7 +858,9 @@ class _Writer:
         tables = {entity.place, *(x.parent.place for x in what)}
         parent = what[-1].parent
         if kind == "field":
-            f = self.any_of([f for f in parent.having("category") if f.distinct > 1 and f not in parent.label])
+            f = self.any_of(
+                [f for f in parent.having("category") if f.distinct > 1 and f not in parent.label]
+            )
             words = self.rng.choice((self.words(f, owner=True), self.words(f, owner=True), self.words(f)))
             return _Group(words, plural(words), [f.token], [f.token], tables, field=f)
         noun = self.noun(parent)
@@ -687,40 +870,80 @@ class _Writer:
             keys = [label[0].token]
         items: list[Piece] = [f.token for f in label]
         if self.chance(0.12) and parent.label:
-            noun = f"{noun} {say(label[0].words, self.rng)}" if len(label) == 1 and not label[0].words.startswith(noun) else noun
+            noun = (
+                f"{noun} {say(label[0].words, self.rng)}"
+                if len(label) == 1 and not label[0].words.startswith(noun)
+                else noun
+            )
         return _Group(noun, plural(noun), items, list(keys), tables, entity=parent)
 
     def product(self, entity: Entity) -> list[Piece] | None:
         """{quantity * price} where ``entity`` has both."""
-        quantity = next((f for f in entity.having("measure") if re.search(r"\b(quantity|units|qty|produced quantity|shares)\b", f.words)), None)
-        price = next((f for f in entity.having("measure") if re.search(r"\b(price|unit cost)$", f.words)), None)
+        quantity = next(
+            (
+                f
+                for f in entity.having("measure")
+                if re.search(r"\b(quantity|units sold|shares)$", f.words) and "stock" not in f.words and entity.parents
+            ),
+            None,
+        )
+        price = next(
+            (f for f in entity.having("measure") if re.search(r"\b(price|unit cost)$", f.words)), None
+        )
         return ["{", quantity.token, "*", price.token, "}"] if quantity and price else None
 
-    def metric(self, entity: Entity, said: str, *, counts: float = 0.5, group: _Group | None = None) -> _Metric:
+    def metric(
+        self, entity: Entity, said: str, *, counts: float = 0.5, group: _Group | None = None, extremes: bool = True
+    ) -> _Metric:
         """A number about rows of ``entity``; ``said`` is the plural noun phrase, with conditions."""
-        measures = [f for f in entity.having("measure") if not re.search(r"latitude|longitude|^lat$|^long$", f.words)]
+        measures = [
+            f for f in entity.having("measure") if not re.search(r"latitude|longitude|^lat$|^long$|number$|^floor$|code", f.words)
+        ]
         made = self.product(entity)
         if made and self.chance(0.45):
-            name = self.pick("(revenue|sales|turnover|sales value|total sales|total revenue|total value|sales amount)")
-            return _Metric(f"{name} from {said}" if self.chance(0.3) else name, ["sum", *made], {entity.place}, False, "highest", "lowest")
+            name = self.pick(
+                "(revenue|sales|turnover|sales value|total sales|total revenue|total value|sales amount)"
+            )
+            return _Metric(
+                f"{name} from {said}" if self.chance(0.3) else name,
+                ["sum", *made],
+                {entity.place},
+                False,
+                "highest",
+                "lowest",
+            )
         if not measures or self.chance(counts):
-            links = [x for x in entity.parents if not x.parent.verbal and not (group and x.parent.place in group.tables)]
+            links = [
+                x
+                for x in entity.parents
+                if not x.parent.verbal and not (group and x.parent.place in group.tables)
+            ]
             if links and self.chance(0.12):
                 link = self.rng.choice(links)
                 phrase = f"number of {self.pick('(different|distinct|unique)')} {plural(self.noun(link.parent))} {self.pick('(in|among|across)')} {said}"
-                return _Metric(phrase, ["count", "distinct", link.column.token], {entity.place}, True, "most", "fewest")
-            phrase = self.pick(f"(number of {said}|number of {said}|number of {said}|count of {said}|total number of {said}|# of {said})")
+                return _Metric(
+                    phrase, ["count", "distinct", link.column.token], {entity.place}, True, "most", "fewest"
+                )
+            phrase = self.pick(
+                f"(number of {said}|number of {said}|number of {said}|count of {said}|total number of {said}|# of {said})"
+            )
             return _Metric(phrase, ["count", "*"], {entity.place}, True, "most", "fewest")
         f = self.rng.choice(measures)
         words = self.words(f)
         money = MONEY.search(f.words)
         additive = not NOT_ADDITIVE.search(f.words)
-        word = self.rng.choices(("sum", "avg", "max", "min"), (5 if additive else 0, 4, 1.2, 1.2))[0]
+        word = self.rng.choices(("sum", "avg", "max", "min"), (5 if additive else 0, 4, *((1.2, 1.2) if extremes else (0, 0))))[0]
         adjective = self.pick(
             {"sum": "(total|total|total|overall|combined|sum of)", "avg": "(average|average|average|mean|avg)",
              "max": "(maximum|highest|max|largest|biggest)", "min": "(minimum|lowest|min|smallest)"}[word]
         )  # fmt: skip
-        if word == "sum" and money and re.search(r"\b(amount|total|price|sales)\b", f.words) and re.search("order|invoice|sale|transaction|payment|booking", entity.noun) and self.chance(0.3):
+        if (
+            word == "sum"
+            and money
+            and re.search(r"\b(amount|total|price|sales)\b", f.words)
+            and re.search("order|invoice|sale|transaction|payment|booking", entity.noun)
+            and self.chance(0.3)
+        ):
             adjective, words = "", self.pick("(revenue|sales|turnover|total revenue|total sales)")
         if words.startswith(("total ", "average ")) and adjective in ("total", "average"):
             words = words.partition(" ")[2]
@@ -728,7 +951,9 @@ class _Writer:
 
     def limit(self) -> tuple[int, str, Piece | None]:
         """(how many, its text with mark, its token); one has no text."""
-        count = self.rng.choices((1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20), (0, 1, 5, 1, 7, 0.5, 0.5, 0.5, 5, 0.7, 0.8))[0]
+        count = self.rng.choices(
+            (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20), (0, 1, 5, 1, 7, 0.5, 0.5, 0.5, 5, 0.7, 0.8)
+        )[0]
         word = spell_out(count)
         if word and self.chance(0.35):
             return count, word, str(count)
@@ -742,7 +967,9 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
     draw = w.rng.random()
     if draw < 0.12:
         said, where = w.subject(entity, conditions)
-        text = w.pick(f"{_LIST} (all|all the|the|) (information|details|columns|data|fields|info|attributes) (about|of|for|on) (all|the|) {said}")
+        text = w.pick(
+            f"{_LIST} (all|all the|the|) (information|details|columns|data|fields|info|attributes) (about|of|for|on) (all|the|) {said}"
+        )
         stars: list[Piece] = ["*"] if w.required == {entity.place} else [("t", entity.place)]
         return text, w.core(stars, where)
     fields = [f for f in entity.fields if f.role in ("text", "category", "measure", "date", "long", "year")]
@@ -753,13 +980,18 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
         if conditions and len(conditions) == 1 and w.chance(0.5):
             w.subject(entity, conditions)
             noun, pred = plural(w.noun(entity)), conditions[0].pred
-            text = w.pick(f"({'who are the' if who and pred.startswith('are ') and w.chance(0.3) else 'which'} {noun} (that |)" + f"{pred})")
+            text = w.pick(
+                f"({'who are the' if who and pred.startswith('are ') and w.chance(0.3) else 'which'} {noun} (that |)"
+                + f"{pred})"
+            )
             text = text if text.startswith("who are") else w.pick(f"(which|which|what) {noun} {pred}")
             if text.startswith("who are"):
                 text = f"which {noun} {pred}"
             return text, w.core(items, conditions[0].form)
         said, where = w.subject(entity, conditions)
-        text = w.pick(f"({_LIST} (all |all the |the |){said}|(which are|what are|list) the {said}|{said}|{_LIST} the names of (all |the |){said}|names of {said})")
+        text = w.pick(
+            f"({_LIST} (all |all the |the |){said}|(which are|what are|list) the {said}|{said}|{_LIST} the names of (all |the |){said}|names of {said})"
+        )
         if "names" in text and not re.search("name|title", label[0].words):
             raise Unfit("no names")
         return text, w.core(items, where)
@@ -770,7 +1002,9 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
         chain = w.rng.choice(chains)
         parent = chain[-1].parent
         if w.chance(0.6):
-            parent_words.append(w.rng.choice((w.noun(parent), f"{w.noun(parent)} {w.words(parent.label[0])}")))
+            parent_words.append(
+                w.rng.choice((w.noun(parent), f"{w.noun(parent)} {w.words(parent.label[0])}"))
+            )
             extra += [f.token for f in parent.label]
         else:
             f = w.any_of([f for f in parent.fields if f.role in ("category", "text", "measure", "date")])
@@ -786,10 +1020,18 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
     said, where = w.subject(entity, conditions)
     if w.chance(0.2) and entity.label and not set(entity.label) & set(chosen):
         names = join_words([w.words(f) for f in chosen] + parent_words, w.rng)
-        text = w.pick(f"({_LIST} (all |the |){said} (with|along with|together with|and) their {names}|{_LIST} {said} and {names})")
+        text = w.pick(
+            f"({_LIST} (all |the |){said} (with|along with|together with|and) their {names}|{_LIST} {said} and {names})"
+        )
         return text, w.core([*(f.token for f in entity.label), *(f.token for f in chosen), *extra], where)
     many = w.chance(0.5)
-    names = join_words([plural(x) if many and not x.endswith("details") else x for x in [*(w.words(f) for f in chosen), *parent_words]], w.rng)
+    names = join_words(
+        [
+            plural(x) if many and not x.endswith("details") else x
+            for x in [*(w.words(f) for f in chosen), *parent_words]
+        ],
+        w.rng,
+    )
     text = w.pick(
         f"(what are the {names} of (all |all the |the |){said}|{_LIST} the {names} of (all|all the|the|each of the|) {said}|{_LIST} (the |){names} for (all |the |){said}"
         f"|{names} of {said}|{names} for {said}|for (all |the |){said}, (show|list|give|what are) the {names}|{said}: {names}|{_LIST} {names} of {said})"
@@ -804,7 +1046,9 @@ def _counting(w: _Writer) -> tuple[str, list[Piece]]:
     if not measures or w.chance(0.5):
         if conditions and len(conditions) == 1 and w.chance(0.5):
             w.subject(entity, conditions)
-            return f"how many {plural(w.noun(entity))} {conditions[0].pred}", w.core(["count", "*"], conditions[0].form)
+            return f"how many {plural(w.noun(entity))} {conditions[0].pred}", w.core(
+                ["count", "*"], conditions[0].form
+            )
         distinct = [f for f in entity.having("category", "text") if f.distinct > 1]
         links = [x for x in entity.parents if not x.parent.verbal]
         if (distinct or links) and w.chance(0.18):
@@ -815,7 +1059,9 @@ def _counting(w: _Writer) -> tuple[str, list[Piece]]:
             else:
                 f = w.any_of(distinct)
                 things, token = plural(w.words(f)), f.token
-            text = w.pick(f"(how many (different|distinct|unique) {things} (are there |do we have |)(for|among|in|across|of) (all |the |){said}|(number|count) of (distinct|unique|different) {things} (of|for|among|in) {said}|how many (different|unique|distinct) {things} do (the |){said} have)")
+            text = w.pick(
+                f"(how many (different|distinct|unique) {things} (are there |do we have |)(for|among|in|across|of) (all |the |){said}|(number|count) of (distinct|unique|different) {things} (of|for|among|in) {said}|how many (different|unique|distinct) {things} do (the |){said} have)"
+            )
             return text, w.core(["count", "distinct", token], where)
         said, where = w.subject(entity, conditions)
         text = w.pick(
@@ -826,14 +1072,21 @@ def _counting(w: _Writer) -> tuple[str, list[Piece]]:
     said, where = w.subject(entity, conditions)
     if w.chance(0.16) and len(measures) > 0:
         f = w.rng.choice(measures)
-        pair = w.rng.sample((("avg", "average"), ("max", "maximum"), ("min", "minimum"), ("sum", "total")), w.rng.choice((2, 2, 3)))
+        pair = w.rng.sample(
+            (("avg", "average"), ("max", "maximum"), ("min", "minimum"), ("sum", "total")),
+            w.rng.choice((2, 2, 3)),
+        )
         if any(p == "sum" for p, _ in pair) and NOT_ADDITIVE.search(f.words):
             raise Unfit("no sum of that")
         items: list[Piece] = [x for p, _ in pair for x in (p, f.token)]
         names = join_words([n for _, n in pair], w.rng)
-        return w.pick(f"({_START} the|{_START} the|) {names} {w.words(f)} (of|for|across) (all |all the |the |){said}"), w.core(items, where)
+        return w.pick(
+            f"({_START} the|{_START} the|) {names} {w.words(f)} (of|for|across) (all |all the |the |){said}"
+        ), w.core(items, where)
     metric = w.metric(entity, said, counts=0)
-    ending = "" if said in metric.phrase else w.pick(f" (of|for|of|for|across|over) (all |all the |the |){said}")
+    ending = (
+        "" if said in metric.phrase else w.pick(f" (of|for|of|for|across|over) (all |all the |the |){said}")
+    )
     text = w.pick(f"({_START} the|{_START} the|what was the|) {metric.phrase}{ending}")
     if metric.form[0] == "sum" and w.chance(0.15):
         text = w.pick(f"how much (is|was) the {metric.phrase}{ending}")
@@ -854,9 +1107,19 @@ def _ordering(w: _Writer, group: _Group, metric: _Metric) -> tuple[str, list[Pie
         )  # fmt: skip
         return text, [*metric.form, "desc" if down else "asc"], None
     if draw < 0.9:
-        return w.pick(f"(, (sorted|ordered) (by {group.noun}|alphabetically|alphabetically by {group.noun})| in alphabetical order)"), [*group.items[:1], "asc"], None
+        return (
+            w.pick(
+                f"(, (sorted|ordered) (by {group.noun}|alphabetically|alphabetically by {group.noun})| in alphabetical order)"
+            ),
+            [*group.items[:1], "asc"],
+            None,
+        )
     _, shown, token = w.limit()
-    return w.pick(f"(, top {shown}|, top {shown} only|, only the top {shown}|, limit {shown}| - top {shown})"), [*metric.form, "desc"], token
+    return (
+        w.pick(f"(, top {shown}|, top {shown} only|, only the top {shown}|, limit {shown}| - top {shown})"),
+        [*metric.form, "desc"],
+        token,
+    )
 
 
 def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
@@ -874,6 +1137,9 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
         shown, token = (spell_out(minimum) or "", str(minimum)) if w.chance(0.4) else w.literal(str(minimum))
         if minimum == 1 and w.chance(0.5):
             op, words, token = ">=", "at least one", "1"
+            if conditions:
+                raise Unfit("one of many")
+            said = entity.noun
         else:
             op, words = w.rng.choice((
                 (">", f"more than {shown}"), (">=", f"at least {shown}"), (">", f"over {shown}"), (">=", f"{shown} or more"), ("<", f"fewer than {shown}"), ("=", f"exactly {shown}")
@@ -883,9 +1149,17 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
             f = w.rng.choice(measure)
             metric = _Metric(f"average {w.words(f)}", ["avg", f.token], set(), False)
             value, number = w.number(w.threshold(f), f)
-            op, more = w.rng.choice(((">", "(above|over|greater than|higher than)"), ("<", "(below|under|less than)")))
-            text = w.pick(f"((which|what) {group.nouns} have an {metric.phrase} of {said} {more} {value}|{_LIST} (the |){group.nouns} (with an|whose) {metric.phrase} of {said} (is |){more} {value}|{group.nouns} where the {metric.phrase} of {said} is {more} {value})")
-            text = text.replace("with an ", "with ").replace("whose average", "with average") if " is " not in text else text.replace("with an average", "whose average")
+            op, more = w.rng.choice(
+                ((">", "(above|over|greater than|higher than)"), ("<", "(below|under|less than)"))
+            )
+            text = w.pick(
+                f"((which|what) {group.nouns} have an {metric.phrase} of {said} {more} {value}|{_LIST} (the |){group.nouns} (with an|whose) {metric.phrase} of {said} (is |){more} {value}|{group.nouns} where the {metric.phrase} of {said} is {more} {value})"
+            )
+            text = (
+                text.replace("with an ", "with ").replace("whose average", "with average")
+                if " is " not in text
+                else text.replace("with an average", "whose average")
+            )
             return text, w.core(group.items, where, group=group.keys, having=[*metric.form, op, number])
         text = w.pick(
             f"((which|what) {group.nouns} have {words} {said}|{_LIST} (all |the |){group.nouns} (with|having|that have|that have had) {words} {said}|{group.nouns} with {words} {said}"
@@ -893,7 +1167,10 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
         )
         items: list[Piece] = group.items
         if w.chance(0.15):
-            text, items = w.pick(f"{_LIST} (the |){group.nouns} with {words} {said} and the number of {said}"), [*group.items, "count", "*"]
+            text, items = (
+                w.pick(f"{_LIST} (the |){group.nouns} with {words} {said} and the number of {said}"),
+                [*group.items, "count", "*"],
+            )
         return text, w.core(items, where, group=group.keys, having=["count", "*", op, token])
     metric = w.metric(entity, said, group=group)
     phrase = metric.phrase
@@ -919,7 +1196,13 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
             f"({_START} the {phrase} (per|by|for each|for every|of each|in each|grouped by|broken down by|split by|across) {group.noun}|{phrase} (per|by) {group.noun}|{phrase} (by|per|for each) {group.noun}|for (each|every) {group.noun}, {_START} the {phrase}"
             f"|{_LIST} {group.nouns} (and|with|along with) (their|the) {phrase}|{_LIST} (each|every) {group.noun} (and|with) (its|the) {phrase}|what is the {phrase} (for each|per|by|in each) {group.noun}|break down (the |){phrase} by {group.noun}|how does the {phrase} (differ|vary|compare) (by|across|between) {group.nouns}|{phrase} for (all|the different|the various|each of the) {group.nouns})"
         ).replace(f" by {group.nouns}", f" by {group.noun}")
-    return text + ending, w.core([*group.items, *metric.form, *(second.form if second else [])], where, group=group.keys, order=order, limit=limit)
+    return text + ending, w.core(
+        [*group.items, *metric.form, *(second.form if second else [])],
+        where,
+        group=group.keys,
+        order=order,
+        limit=limit,
+    )
 
 
 def _superlative(w: _Writer) -> tuple[str, list[Piece]]:
@@ -930,7 +1213,9 @@ def _superlative(w: _Writer) -> tuple[str, list[Piece]]:
 
 def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.having("measure", "date", "year")) and bool(e.label or e.key))
-    f = w.any_of([f for f in entity.having("measure", "date", "year") if not re.search("latitude|longitude", f.words)])
+    f = w.any_of(
+        [f for f in entity.having("measure", "date", "year") if not re.search("latitude|longitude", f.words)]
+    )
     conditions = w.conditions(entity, w.rng.choices((0, 1), (2.2, 1))[0])
     if any(id(f) in c.fields for c in conditions):
         raise Unfit("the same column twice")
@@ -949,38 +1234,67 @@ def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
             adjective = w.pick("(latest|most recent|newest|last)" if top else "(earliest|first|oldest)")
             if people_words(entity.noun):
                 adjective = w.pick("(newest|most recent)" if top else "(earliest|first)")
-        with_it = w.pick(f"with the {'(latest|most recent|newest)' if top else '(earliest|oldest|first)'} {words}")
+        with_it = w.pick(
+            f"with the {'(latest|most recent|newest)' if top else '(earliest|oldest|first)'} {words}"
+        )
     else:
         for pattern, high, low in _SUPERLATIVE:
             if re.search(pattern, f.words):
                 adjective = w.pick(high if top else low)
                 break
-        if adjective in ("biggest", "largest", "highest", "smallest") and len(entity.having("measure")) > 2 and not MONEY.search(f.words):
+        if (
+            adjective in ("biggest", "largest", "highest", "smallest")
+            and len(entity.having("measure")) > 2
+            and not MONEY.search(f.words)
+        ):
             adjective = ""
         if "paid" in adjective and not people_words(entity.noun):
             adjective = ""
-        with_it = w.pick(f"with the {'(highest|highest|largest|greatest|biggest|maximum|most)' if top else '(lowest|lowest|smallest|least|minimum)'} {words}")
-    other = w.rng.sample([x for x in entity.fields if x.role in ("category", "text", "measure", "date") and x not in label and x is not f], 1) if w.chance(0.25) and len(entity.fields) > 3 else []
+        with_it = w.pick(
+            f"with the {'(highest|highest|largest|greatest|biggest|maximum|most)' if top else '(lowest|lowest|smallest|least|minimum)'} {words}"
+        )
+    other = (
+        w.rng.sample(
+            [
+                x
+                for x in entity.fields
+                if x.role in ("category", "text", "measure", "date") and x not in label and x is not f
+            ],
+            1,
+        )
+        if w.chance(0.25) and len(entity.fields) > 3
+        else []
+    )
     items: list[Piece] = [x.token for x in (other or label)]
     of = f"the {join_words([w.words(x) for x in other], w.rng)} of " if other else ""
     order: list[Piece] = [f.token, "desc" if top else "asc"]
     if one:
         who = people_words(entity.noun) and w.chance(0.4) and not other
         if adjective and w.chance(0.6):
-            text = w.pick(f"({'who is the' if who else '(what is|which is|find|show|show me|give me|return) ' + of + 'the'} {adjective} {said}|{'who is the' if who else 'what is ' + of + 'the'} {adjective} {said}|{of}the {adjective} {said})" if not other or True else "")
+            text = w.pick(
+                f"({'who is the' if who else '(what is|which is|find|show|show me|give me|return) ' + of + 'the'} {adjective} {said}|{'who is the' if who else 'what is ' + of + 'the'} {adjective} {said}|{of}the {adjective} {said})"
+                if not other or True
+                else ""
+            )
         elif other:
             text = w.pick(f"(what is|find|show|give|return) {of}the {said} {with_it}")
         else:
-            text = w.pick(f"((which|what) {said} has the {with_it.removeprefix('with the ')}|(find|show|show me|what is|give me|return) the {said} {with_it}|{said} {with_it}|{'who has the ' + with_it.removeprefix('with the ') if who and not conditions else 'which ' + said + ' has the ' + with_it.removeprefix('with the ')})")
+            text = w.pick(
+                f"((which|what) {said} has the {with_it.removeprefix('with the ')}|(find|show|show me|what is|give me|return) the {said} {with_it}|{said} {with_it}|{'who has the ' + with_it.removeprefix('with the ') if who and not conditions else 'which ' + said + ' has the ' + with_it.removeprefix('with the ')})"
+            )
         if w.chance(0.15) and not other and f.role == "measure":
             items = [*items, f.token]
             text = w.pick(f"(what is|show|find) the {said} {with_it} and (its|the|that) {words}")
         return text, w.core(items, where, order=order, limit="1")
     _, shown, token = w.limit()
     if adjective and w.chance(0.5):
-        text = w.pick(f"({_LIST} {of}the {shown} {adjective} {said}|(what are|which are) {of}the {shown} {adjective} {said}|{shown} {adjective} {said}|{_LIST} {of}the top {shown} {adjective} {said})")
+        text = w.pick(
+            f"({_LIST} {of}the {shown} {adjective} {said}|(what are|which are) {of}the {shown} {adjective} {said}|{shown} {adjective} {said}|{_LIST} {of}the top {shown} {adjective} {said})"
+        )
     else:
-        text = w.pick(f"({_LIST} {of}the (top |){shown} {said} {with_it}|{_LIST} {of}the {'top' if top else 'bottom'} {shown} {said} by {words}|{'top' if top else 'bottom'} {shown} {said} by {words}|which {shown} {said} have the {with_it.removeprefix('with the ')}|what are {of}the {shown} {said} {with_it})")
+        text = w.pick(
+            f"({_LIST} {of}the (top |){shown} {said} {with_it}|{_LIST} {of}the {'top' if top else 'bottom'} {shown} {said} by {words}|{'top' if top else 'bottom'} {shown} {said} by {words}|which {shown} {said} have the {with_it.removeprefix('with the ')}|what are {of}the {shown} {said} {with_it})"
+        )
     if w.chance(0.2) and not other:
         items = [*items, f.token]
         text = w.pick(f"{text} (and|with|together with|along with) their {words}")
@@ -991,20 +1305,34 @@ def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.parents or e.having("category")))
     group = w.group(entity)
     conditions = w.conditions(entity, w.rng.choices((0, 1), (2.2, 1))[0])
-    if any(c.tables & group.tables - {entity.place} for c in conditions) or (group.field and any(id(group.field) in c.fields for c in conditions)):
+    if any(c.tables & group.tables - {entity.place} for c in conditions) or (
+        group.field and any(id(group.field) in c.fields for c in conditions)
+    ):
         raise Unfit("the same parent twice")
     said, where = w.subject(entity, conditions)
     w.required |= group.tables
-    metric = w.metric(entity, said, counts=0.6, group=group)
+    metric = w.metric(entity, said, counts=0.6, group=group, extremes=False)
     top = w.chance(0.78)
     form: list[Piece] = list(metric.form)
     order: list[Piece] = [*form, "desc" if top else "asc"]
     one = w.chance(0.55)
-    phrase = metric.phrase if metric.counting or not conditions else w.pick(f"{metric.phrase} (of|from|for) {said}")
+    phrase = (
+        metric.phrase
+        if metric.counting or not conditions
+        else w.pick(f"{metric.phrase} (of|from|for) {said}")
+    )
     if phrase == metric.phrase and not metric.counting and w.chance(0.3) and said not in phrase:
         phrase = w.pick(f"{metric.phrase} (of|from) {said}")
     plain = form == ["count", "*"]
-    degree = w.pick("(most|highest number of|largest number of|greatest number of|most)" if top else "(fewest|lowest number of|smallest number of|least|fewest)") if plain else w.pick("(highest|largest|greatest|biggest|most)" if top else "(lowest|smallest|least)")
+    degree = (
+        w.pick(
+            "(most|highest number of|largest number of|greatest number of|most)"
+            if top
+            else "(fewest|lowest number of|smallest number of|least|fewest)"
+        )
+        if plain
+        else w.pick("(highest|largest|greatest|biggest|most)" if top else "(lowest|smallest|least)")
+    )
     thing = said if plain else phrase.removeprefix("the ")
     if not plain and not metric.counting:
         degree = w.pick("(highest|largest|highest|biggest)" if top else "(lowest|smallest|lowest)")
@@ -1013,18 +1341,30 @@ def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
     show = w.chance(0.2)
     if one:
         if plain and top and group.field is not None and group.tables == {entity.place} and w.chance(0.35):
-            text = w.pick(f"(what is the|which is the|find the|show the) (most common|most frequent|most popular) {group.noun} (of|for|among|across) (all |the |){said}")
+            text = w.pick(
+                f"(what is the|which is the|find the|show the) (most common|most frequent|most popular) {group.noun} (of|for|among|across) (all |the |){said}"
+            )
         elif plain and top and group.entity is not None and not conditions and w.chance(0.12):
-            text = w.pick(f"(which is the|what is the|find the) most popular {group.noun} by number of {said}")
+            text = w.pick(
+                f"(which is the|what is the|find the) most popular {group.noun} by number of {said}"
+            )
         else:
-            text = w.pick(f"((which|what|which) {group.noun} has the {degree} {thing}|(find|show|what is|give me|return|name) the {group.noun} with the {degree} {thing}|{group.noun} with the {degree} {thing}|{'who has the' if who else 'which ' + group.noun + ' has'} {degree} {thing})")
+            text = w.pick(
+                f"((which|what|which) {group.noun} has the {degree} {thing}|(find|show|what is|give me|return|name) the {group.noun} with the {degree} {thing}|{group.noun} with the {degree} {thing}|{'who has the' if who else 'which ' + group.noun + ' has'} {degree} {thing})"
+            )
         if show:
-            text = w.pick(f"{text} and (how many|what is the number)" if plain else f"{text}, and how much is it")
+            text = w.pick(
+                f"{text} and (how many|what is the number)" if plain else f"{text}, and how much is it"
+            )
             items += form
         return text, w.core(items, where, group=group.keys, order=order, limit="1")
     _, shown, token = w.limit()
     word = "top" if top else "bottom"
-    best = "(best|best-selling|best selling|top selling)" if top and "sales" in phrase or "revenue" in phrase else word
+    best = (
+        "(best|best-selling|best selling|top selling)"
+        if (top and "sales" in phrase) or "revenue" in phrase
+        else word
+    )
     text = w.pick(
         f"({_LIST} the {word} {shown} {group.nouns} by {phrase}|{word} {shown} {group.nouns} by {phrase}|{_LIST} the {shown} {group.nouns} with the {degree} {thing}|(which|what) {shown} {group.nouns} have the {degree} {thing}|(what are|which are) the {word} {shown} {group.nouns} (by|in terms of|based on|ranked by) {phrase}|(which|what) are the {word} {shown} {group.nouns} by {phrase}|{shown} {group.nouns} with the {degree} {thing}"
         + (f"|{_LIST} the {shown} {best} {group.nouns} by {phrase})" if best != word and top else ")")
@@ -1037,9 +1377,11 @@ def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
 
 def _subqueries(w: _Writer) -> tuple[str, list[Piece]]:
     draw = w.rng.random()
-    if draw < 0.42:
+    if draw < 0.3:
         return _never(w)
-    if draw < 0.7:
+    if draw < 0.55:
+        return _through(w)
+    if draw < 0.78:
         return _average(w)
     return _both(w)
 
@@ -1054,6 +1396,59 @@ _NEVER_VERBS: tuple[tuple[str, str], ...] = (
 )
 
 
+def _through(w: _Writer) -> tuple[str, list[Piece]]:
+    """Rows by the children they have, or by what they are tied to through other tables."""
+    entity = w.entity(lambda e: bool(e.children) and bool(e.label or e.key))
+    if w.chance(0.5):
+        link = w.rng.choice(entity.children)
+        if link.child.verbal:
+            raise Unfit("no noun")
+        inside = w.conditions(link.child, w.rng.choices((0, 1, 2), (1, 5, 0.6))[0])
+        if any(entity.place in c.tables for c in inside):
+            raise Unfit("back to itself")
+        things, where = w.subject(link.child, inside)
+        w.required.add(entity.place)
+        posts = "(with|that have|having|who have) {t}" if people_words(entity.noun) else "(with|that have|having) {t}"
+        pred = "have {t}"
+    else:
+        others = [e for e in w.domain.entities if e is not entity and not e.verbal and e.label and e.children and e.rows > 1]
+        other = w.any_of_entities(others)
+        path = needed_tables([("t", entity.place), ("t", other.place)], w.domain.context)
+        between = [w.domain.entities[k] for k in path - {entity.place, other.place}]
+        if not 1 <= len(between) <= 3 or any(len(c) and c[-1].parent is other for c in w.domain.chains(entity)):
+            raise Unfit("not tied")
+        if any(c[-1].parent is entity for c in w.domain.chains(other)):
+            raise Unfit("not tied")
+        noun = w.noun(other)
+        w.required = set(path)
+        names = " ".join(e.noun for e in between)
+        if re.search("order|sale|purchase|invoice", names) and people_words(entity.noun) and re.search("product|item|track|book|article", other.noun):
+            posts, pred = "who (bought|ordered|purchased|have bought|have ordered) {t}", "(bought|ordered|purchased|have bought) {t}"
+        elif people_words(entity.noun) and re.search("course|class|programme|subject", other.noun):
+            posts, pred = "(who take|taking|who took|enrolled in|in) {t}", "(take|are enrolled in|took|have taken) {t}"
+        else:
+            posts, pred = "(with|that have|having|related to|linked to|that are tied to) {t}", "(have|are linked to|are related to) {t}"
+        if len(other.label) == 1 and w.chance(0.55):
+            f = other.label[0]
+            value, token = w.named(f, w.cell(f))
+            things, where = w.pick(f"({value}|the {noun} {value}|{noun} {value})"), [f.token, "=", token]
+        else:
+            condition = w.own_condition(other)
+            kept = set(w.required)
+            things, where = w.subject(other, [condition])
+            w.required |= kept
+    said = plural(w.noun(entity))
+    post = w.pick(posts).format(t=things) if not ("{" in things or "(" in things) else ""
+    if not post:
+        raise Unfit("odd words")
+    if w.chance(0.3):
+        key: list[Piece] = [entity.key.token] if entity.key else [f.token for f in w.label(entity)][:1]
+        text = w.pick(f"(how many {said} {post} are there|how many {said} {w.pick(pred).format(t=things)}|number of {said} {post}|count (the |){said} {post})")
+        return text, w.core(["count", "distinct", *key], where)
+    text = w.pick(f"({_LIST} (the |all |){said} {post}|(which|what) {said} {w.pick(pred).format(t=things)}|{said} {post}|which {said} {w.pick(pred).format(t=things)})")
+    return text, w.core([f.token for f in w.label(entity)], where, distinct=True)
+
+
 def _never(w: _Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.children) and bool(e.label or e.key))
     link = w.rng.choice(entity.children)
@@ -1062,29 +1457,56 @@ def _never(w: _Writer) -> tuple[str, list[Piece]]:
     w.required = set()
     things, inner_where = w.subject(child, inside)
     deep = w.required
-    positive = w.chance(0.2)
     inner = w.core([link.column.token], inner_where, required=deep)
     w.required = set()
     conditions = w.conditions(entity, w.rng.choices((0, 1), (4, 1))[0])
     said, where = w.subject(entity, conditions)
-    form: list[Piece] = [*where, *(["and"] if where else []), link.target.token, "in" if positive else "not_in", "[", *inner, "]"]
+    form: list[Piece] = [
+        *where,
+        *(["and"] if where else []),
+        link.target.token,
+        "not_in",
+        "[",
+        *inner,
+        "]",
+    ]
     counting = w.chance(0.25)
     items: list[Piece] = ["count", "*"] if counting else [f.token for f in w.label(entity)]
     verb = next((v for p, v in _NEVER_VERBS if re.search(p, child.noun)), "") if not inside else ""
     if child.verbal:
         raise Unfit("no noun")
-    options = [f"have no {things}", f"do not have any {things}", f"don't have any {things}", f"have never had any {things}", f"are without any {things}"]
-    posts = [f"without any {things}", f"with no {things}", f"that have no {things}", f"that do not have any {things}", f"without {things}", f"that don't have {things}"]
-    if positive:
-        options, posts = [f"have {things}", f"have any {things}", f"have at least one {child.noun}" if not inside else f"have {things}"], [f"with {things}", f"that have {things}", f"with any {things}"]
-    elif verb and people_words(entity.noun):
+    options = [
+        f"have no {things}",
+        f"do not have any {things}",
+        f"don't have any {things}",
+        f"have never had any {things}",
+        f"are without any {things}",
+    ]
+    posts = [
+        f"without any {things}",
+        f"with no {things}",
+        f"that have no {things}",
+        f"that do not have any {things}",
+        f"without {things}",
+        f"that don't have {things}",
+    ]
+    if verb and people_words(entity.noun):
         verb = w.pick(verb)
         if not verb.startswith("been"):
             options += [f"have never {verb}", f"haven't {verb}"] * 2
             posts += [f"who (have |)never {verb}", f"who have not {verb}", f"who haven't {verb} yet"] * 2
-    elif not inside and re.search("order item|order detail|order line|sale|invoice line", child.noun) and re.search("product|item|track", entity.noun):
+    elif (
+        not inside
+        and re.search("order item|order detail|order line|sale|invoice line", child.noun)
+        and re.search("product|item|track", entity.noun)
+    ):
         options += ["have never been sold", "have not been sold", "have never been ordered"] * 2
-        posts += ["that have never been sold", "that have not been sold", "never sold", "that nobody ordered"] * 2
+        posts += [
+            "that have never been sold",
+            "that have not been sold",
+            "never sold",
+            "that nobody ordered",
+        ] * 2
     post, pred = w.pick(w.rng.choice(posts)), w.pick(w.rng.choice(options))
     glue = " and " if conditions and conditions[0].post and not conditions[0].pre else " "
     if conditions and glue == " and ":
@@ -1092,11 +1514,17 @@ def _never(w: _Writer) -> tuple[str, list[Piece]]:
     else:
         text = f"{said} {post}"
     if counting:
-        text = w.pick(f"(how many {text} are there|number of {text}|count (the |){text})") if w.chance(0.5) or conditions else f"how many {said} {pred}"
+        text = (
+            w.pick(f"(how many {text} are there|number of {text}|count (the |){text})")
+            if w.chance(0.5) or conditions
+            else f"how many {said} {pred}"
+        )
     elif w.chance(0.5) and not conditions:
         text = w.pick(f"(which|what|which) {said} {pred}")
     else:
-        text = w.pick(f"({_LIST} (all |the |){text}|{text}|(which|what) are the {text}|{_LIST} the names of {text})")
+        text = w.pick(
+            f"({_LIST} (all |the |){text}|{text}|(which|what) are the {text}|{_LIST} the names of {text})"
+        )
         if "names of" in text and not re.search("name|title", entity.label[0].words if entity.label else ""):
             raise Unfit("no names")
     return text, w.core(items, form)
@@ -1111,10 +1539,16 @@ def _average(w: _Writer) -> tuple[str, list[Piece]]:
     said, where = w.subject(entity, conditions)
     up = w.chance(0.65)
     words = w.words(f)
-    more = w.pick("(above|higher than|greater than|more than|over|larger than|exceeding)" if up else "(below|lower than|less than|smaller than|under)")
+    more = w.pick(
+        "(above|higher than|greater than|more than|over|larger than|exceeding)"
+        if up
+        else "(below|lower than|less than|smaller than|under)"
+    )
     test: list[Piece] = [f.token, ">" if up else "<", "[", "select", "avg", f.token, "]"]
     form = [*where, *(["and"] if where else []), *test]
-    tail = w.pick(f"(with {article(words)} {more} (the |)average|whose {words} is {more} (the |)average|with {more}-average {words}|with {words} {more} the average {words}|that have {article(words)} {more} the average|whose {words} is {more} the average {words} of all {plural(entity.noun)})")
+    tail = w.pick(
+        f"(with {article(words)} {more} (the |)average|whose {words} is {more} (the |)average|with {more}-average {words}|with {words} {more} the average {words}|that have {article(words)} {more} the average|whose {words} is {more} the average {words} of all {plural(entity.noun)})"
+    )
     tail = re.sub(r"is exceeding", "exceeds", tail)
     if not re.match(r"with (above|below)", tail):
         tail = re.sub(r"-average (.*)", r" average \1", tail) if "-average" in tail else tail
@@ -1122,7 +1556,9 @@ def _average(w: _Writer) -> tuple[str, list[Piece]]:
         tail = f"with {words} {more} average"
     said = f"{said} and" if conditions and conditions[0].post and not conditions[0].pre else said
     if w.chance(0.25):
-        text = w.pick(f"(how many {said} {tail} are there|count (the |){said} {tail}|number of {said} {tail})")
+        text = w.pick(
+            f"(how many {said} {tail} are there|count (the |){said} {tail}|number of {said} {tail})"
+        )
         return text, w.core(["count", "*"], form)
     label = w.label(entity)
     items: list[Piece] = [x.token for x in label]
@@ -1134,11 +1570,17 @@ def _average(w: _Writer) -> tuple[str, list[Piece]]:
 
 
 def _both(w: _Writer) -> tuple[str, list[Piece]]:
-    entity = w.entity(lambda e: bool(e.parents or e.having("category")) and bool(e.having("measure", "category")))
+    entity = w.entity(
+        lambda e: bool(e.parents or e.having("category")) and bool(e.having("measure", "category"))
+    )
     group = w.group(entity)
     first = w.own_condition(entity)
     second = w.own_condition(entity)
-    if not group.field or any(id(group.field) in c.fields for c in (first, second)) or first.form == second.form:
+    if (
+        not group.field
+        or any(id(group.field) in c.fields for c in (first, second))
+        or first.form == second.form
+    ):
         if group.entity is None or not group.entity.label:
             raise Unfit("nothing to combine")
     w.required = set()
@@ -1187,13 +1629,24 @@ def _in_time(w: _Writer) -> tuple[str, list[Piece]]:
     if draw < 0.32:
         if len(conditions) == 1 and w.chance(0.5):
             return f"how many {plural(w.noun(entity))} {condition.pred}", w.core(["count", "*"], where)
-        text = w.pick(f"(how many {said} (were there|are there|did we have|do we have|)|how many {said}|number of {said}|count (the |){said}|(what is|what was) the (total |)number of {said}|{said} count|count of {said}|total number of {said})")
+        text = w.pick(
+            f"(how many {said} (were there|are there|did we have|do we have|)|how many {said}|number of {said}|count (the |){said}|(what is|what was) the (total |)number of {said}|{said} count|count of {said}|total number of {said})"
+        )
         return text, w.core(["count", "*"], where)
     if draw < 0.62 and entity.having("measure"):
         metric = w.metric(entity, said, counts=0)
-        if len(conditions) == 1 and condition.post and not condition.post.startswith(("with", "whose", "where")) and w.chance(0.45):
+        if (
+            len(conditions) == 1
+            and condition.post
+            and not condition.post.startswith(("with", "whose", "where"))
+            and w.chance(0.45)
+        ):
             noun = plural(w.noun(entity))
-            ending = w.pick(f"( {condition.post}| {condition.post}| of {noun} {condition.post})") if self_explaining(w, entity) else f" of {noun} {condition.post}"
+            ending = (
+                w.pick(f"( {condition.post}| {condition.post}| of {noun} {condition.post})")
+                if self_explaining(w, entity)
+                else f" of {noun} {condition.post}"
+            )
         else:
             ending = "" if said in metric.phrase else w.pick(f" (of|for|from) (all |the |){said}")
         text = w.pick(f"({_START} the|what was the|how much was the|) {metric.phrase}{ending}")
@@ -1201,27 +1654,37 @@ def _in_time(w: _Writer) -> tuple[str, list[Piece]]:
             text = text.replace("how much was", "what was")
         return text, w.core(metric.form, where)
     if draw < 0.68:
-        return w.pick(f"{_LIST} (all details|all information|everything|all data|details) (of|about|on|for) (the |){said}"), w.core(["*"] if w.required == {entity.place} else [("t", entity.place)], where)
+        return w.pick(
+            f"{_LIST} (all details|all information|everything|all data|details) (of|about|on|for) (the |){said}"
+        ), w.core(["*"] if w.required == {entity.place} else [("t", entity.place)], where)
     label = w.label(entity)
     items: list[Piece] = [x.token for x in label]
     if w.chance(0.35):
-        others = [x for x in entity.fields if x.role in ("text", "category", "measure", "date") and x not in label]
+        others = [
+            x for x in entity.fields if x.role in ("text", "category", "measure", "date") and x not in label
+        ]
         chosen = w.rng.sample(others, min(len(others), w.rng.choice((1, 2))))
         if not chosen:
             raise Unfit("no columns")
         names = join_words([w.words(x) for x in chosen], w.rng)
-        text = w.pick(f"({_LIST} the {names} of (all |the |){said}|{names} of {said}|what (are|were) the {names} of (the |){said}|{_LIST} {said} with their {names})")
+        text = w.pick(
+            f"({_LIST} the {names} of (all |the |){said}|{names} of {said}|what (are|were) the {names} of (the |){said}|{_LIST} {said} with their {names})"
+        )
         items = [*items, *(x.token for x in chosen)] if "with their" in text else [x.token for x in chosen]
         return text, w.core(items, where)
     if len(conditions) == 1 and w.chance(0.45):
         return w.pick(f"(which|which|what) {plural(w.noun(entity))} {condition.pred}"), w.core(items, where)
-    text = w.pick(f"({_LIST} (all |the |all the |){said}|{said}|(which|what) (are|were) the {said}|{_LIST} {said})")
+    text = w.pick(
+        f"({_LIST} (all |the |all the |){said}|{said}|(which|what) (are|were) the {said}|{_LIST} {said})"
+    )
     return text, w.core(items, where)
 
 
 def self_explaining(w: _Writer, entity: Entity) -> bool:
     """Whether no other table of the database has dates, so that a metric needs no noun."""
-    return sum(bool(e.having("date") and e.having("measure")) for e in w.domain.entities) <= 3 or w.chance(0.2)
+    return sum(bool(e.having("date") and e.having("measure")) for e in w.domain.entities) <= 3 or w.chance(
+        0.2
+    )
 
 
 def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
@@ -1231,7 +1694,7 @@ def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
     condition = w.about_date(f, entity)
     said, where = w.subject(entity, [condition])
     w.required |= group.tables
-    metric = w.metric(entity, said, counts=0.45, group=group)
+    metric = w.metric(entity, said, counts=0.45, group=group, extremes=False)
     post = condition.post if condition.post else ""
     floating = bool(post) and not post.startswith(("with", "whose", "where")) and self_explaining(w, entity)
     phrase = metric.phrase
@@ -1246,17 +1709,33 @@ def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
         _, shown, token = w.limit() if not one else (1, "", "1")
         order: list[Piece] = [*metric.form, "desc"]
         if metric.form == ["count", "*"]:
-            text = w.pick(f"((which|what) {group.noun} had the most {said}|(find|show) the {group.noun} with the most {said})" if one else f"({_LIST} the top {shown} {group.nouns} by number of {said}|top {shown} {group.nouns} by {phrase}|(which|what) {shown} {group.nouns} had the most {said})")
+            text = w.pick(
+                f"((which|what) {group.noun} had the most {said}|(find|show) the {group.noun} with the most {said})"
+                if one
+                else f"({_LIST} the top {shown} {group.nouns} by number of {said}|top {shown} {group.nouns} by {phrase}|(which|what) {shown} {group.nouns} had the most {said})"
+            )
         else:
-            text = w.pick(f"((which|what) {group.noun} had the highest {phrase}{late}|{group.noun} with the (highest|largest) {phrase}{late}|(what|which) was the {group.noun} with the highest {phrase}{late})" if one else f"({_LIST} the top {shown} {group.nouns} by {phrase}{late}|top {shown} {group.nouns} by {phrase}{late}|(who|what|which) were the top {shown} {group.nouns} by {phrase}{late})")
+            text = w.pick(
+                f"((which|what) {group.noun} had the highest {phrase}{late}|{group.noun} with the (highest|largest) {phrase}{late}|(what|which) was the {group.noun} with the highest {phrase}{late})"
+                if one
+                else f"({_LIST} the top {shown} {group.nouns} by {phrase}{late}|top {shown} {group.nouns} by {phrase}{late}|(who|what|which) were the top {shown} {group.nouns} by {phrase}{late})"
+            )
             if text.startswith("who") and not (group.entity and people_words(group.entity.noun)):
                 text = "which" + text[3:]
-        return text, w.core(group.items, where, group=group.keys, order=order, limit=token if not one else "1")
-    text = w.pick(f"({_START} the {phrase} (per|by|for each|broken down by|for every) {group.noun}{late}|{phrase} (by|per) {group.noun}{late}|for each {group.noun}, (show|give|what was|what is) the {phrase}{late}|{_LIST} {group.nouns} (with|and) (their|the) {phrase}{late}|what was the {phrase} (by|per|for each) {group.noun}{late})")
+        return text, w.core(
+            group.items, where, group=group.keys, order=order, limit=token if not one else "1"
+        )
+    text = w.pick(
+        f"({_START} the {phrase} (per|by|for each|broken down by|for every) {group.noun}{late}|{phrase} (by|per) {group.noun}{late}|for each {group.noun}, (show|give|what was|what is) the {phrase}{late}|{_LIST} {group.nouns} (with|and) (their|the) {phrase}{late}|what was the {phrase} (by|per|for each) {group.noun}{late})"
+    )
     if metric.form == ["count", "*"] and w.chance(0.4):
-        text = w.pick(f"(how many {said} (were there |are there |)(per|for each|by) {group.noun}|{said} (by|per) {group.noun}|count {said} by {group.noun})")
+        text = w.pick(
+            f"(how many {said} (were there |are there |)(per|for each|by) {group.noun}|{said} (by|per) {group.noun}|count {said} by {group.noun})"
+        )
     ending, order2, limit = _ordering(w, group, metric)
-    return text + ending, w.core([*group.items, *metric.form], where, group=group.keys, order=order2, limit=limit)
+    return text + ending, w.core(
+        [*group.items, *metric.form], where, group=group.keys, order=order2, limit=limit
+    )
 
 
 def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
@@ -1274,7 +1753,7 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
     unit = w.rng.choices(list(_UNITS), (9, 4, 6, 2, 2, 2, 1))[0]
     name, adverb = (w.pick(x) for x in _UNITS[unit])
     bucket: list[Piece] = [unit, f.token]
-    metric = w.metric(entity, said, counts=0.5)
+    metric = w.metric(entity, said, counts=0.5, extremes=w.chance(0.3))
     phrase = metric.phrase
     if said not in phrase and (conditions or w.chance(0.5) or not self_explaining(w, entity)):
         phrase = w.pick(f"{phrase} (of|for|from) {said}")
@@ -1294,9 +1773,15 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
     if w.chance(0.22):
         best = w.chance(0.75)
         order: list[Piece] = [*metric.form, "desc" if best else "asc"]
-        degree = w.pick("(most|highest number of|largest number of)" if best else "(fewest|lowest number of)") if plain else ("highest" if best else "lowest")
+        degree = (
+            w.pick("(most|highest number of|largest number of)" if best else "(fewest|lowest number of)")
+            if plain
+            else ("highest" if best else "lowest")
+        )
         what = f"{said}{did}" if plain else phrase
-        text = w.pick(f"((which|what|in which|in what) {name}{by} (had|has|saw) the {degree} {what}|(find|show|what was|what is) the {name}{by} with the {degree} {what}|{name}{by} with the {degree} {what})")
+        text = w.pick(
+            f"((which|what|in which|in what) {name}{by} (had|has|saw) the {degree} {what}|(find|show|what was|what is) the {name}{by} with the {degree} {what}|{name}{by} with the {degree} {what})"
+        )
         text = re.sub(r"^in (which|what) (.*?) (had|has|saw) the", r"\1 \2 \3 the", text) if not plain else re.sub(
             r"^in (which|what) (.*?) (had|has|saw) the (.*)$", r"in \1 \2 did we have the \4" if best else r"\1 \2 had the \4", text
         )  # fmt: skip
@@ -1307,7 +1792,14 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
     if plain:
         options = f"({options[1:-1]}|{said}{did} (per|by|each) {name}{by}|how many {said} (were there |are there |){did} (per|in each|each|by) {name}{by}|how many {said}{did} (per|each) {name}{by}|number of {said}{did} by {name}{by})"
     if adverb and w.chance(0.4):
-        short = phrase.removeprefix("number of ").removeprefix("count of ").removeprefix("total number of ").removeprefix("# of ") if plain else phrase.removeprefix("sum of ")
+        short = (
+            phrase.removeprefix("number of ")
+            .removeprefix("count of ")
+            .removeprefix("total number of ")
+            .removeprefix("# of ")
+            if plain
+            else phrase.removeprefix("sum of ")
+        )
         options = f"({adverb} {short}|(show|show me|give me|get|plot|what are the|what is the|list) (the |){adverb} {short}|{adverb} {'number of ' if plain else ''}{short}|{adverb} {short} trend|{adverb} breakdown of {short}|{adverb} {phrase})"
         options = options.replace("the the", "the")
     elif unit == "by_month" and not by and w.chance(0.2):
@@ -1316,7 +1808,9 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
     elif unit == "year" and not by and w.chance(0.15):
         options = f"(how did the {phrase} (change|develop) (over the years|from year to year|year by year)|{phrase} (over the years|year by year|each year|every year))"
     text = w.pick(options)
-    return re.sub(r"what are the (?=total|average|number)", "what is the ", text), w.core([*bucket, *metric.form], where, group=bucket, order=[*bucket, "asc"])
+    return re.sub(r"what are the (?=total|average|number)", "what is the ", text), w.core(
+        [*bucket, *metric.form], where, group=bucket, order=[*bucket, "asc"]
+    )
 
 
 def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
@@ -1326,26 +1820,53 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
         made = w.product(entity) or []
         conditions = w.conditions(entity, w.rng.choices((0, 1), (2, 1))[0])
         said, where = w.subject(entity, conditions)
-        name = w.pick("(total revenue|revenue|total sales|sales|turnover|total sales value|total value|sales revenue|gross sales|total turnover|overall revenue|total amount)")
+        name = w.pick(
+            "(total revenue|revenue|total sales|sales|turnover|total sales value|total value|sales revenue|gross sales|total turnover|overall revenue|total amount)"
+        )
         tail = w.pick(f"( of {said}| from {said}| for {said})") if conditions or w.chance(0.3) else ""
         if w.chance(0.3):
-            return w.pick(f"({_START} the {name}{tail}|{name}{tail}|how much {name.removeprefix('total ').removeprefix('overall ')} did we make{tail}|what is our {name}{tail})"), w.core(["sum", *made], where)
+            return w.pick(
+                f"({_START} the {name}{tail}|{name}{tail}|how much {name.removeprefix('total ').removeprefix('overall ')} did we make{tail}|what is our {name}{tail})"
+            ), w.core(["sum", *made], where)
         group = w.group(entity)
-        if any(c.tables & group.tables - {entity.place} or (group.field and id(group.field) in c.fields) for c in conditions):
+        if any(
+            c.tables & group.tables - {entity.place} or (group.field and id(group.field) in c.fields)
+            for c in conditions
+        ):
             raise Unfit("the same parent twice")
         w.required |= group.tables
         if w.chance(0.4):
             one = w.chance(0.4)
             _, shown, token = w.limit() if not one else (1, "", "1")
-            text = w.pick(f"((which|what) {group.noun} (generated|made|brought in|has|had) the (most|highest) {name}{tail}|{group.noun} with the highest {name}{tail}|(best-selling|top-selling|best selling) {group.noun} by {name}{tail})" if one else f"(top {shown} {group.nouns} by {name}{tail}|{_LIST} the top {shown} {group.nouns} by {name}{tail}|{_LIST} the {shown} (best-selling|top-selling|best selling|biggest) {group.nouns} by {name}{tail})")
-            return text, w.core(group.items, where, group=group.keys, order=["sum", *made, "desc"], limit=token)
-        text = w.pick(f"({name}{tail} (by|per) {group.noun}|{_START} the {name}{tail} (by|per|for each|broken down by) {group.noun}|{_LIST} {group.nouns} (with|and) their {name}{tail})")
+            text = w.pick(
+                f"((which|what) {group.noun} (generated|made|brought in|has|had) the (most|highest) {name}{tail}|{group.noun} with the highest {name}{tail}|(best-selling|top-selling|best selling) {group.noun} by {name}{tail})"
+                if one
+                else f"(top {shown} {group.nouns} by {name}{tail}|{_LIST} the top {shown} {group.nouns} by {name}{tail}|{_LIST} the {shown} (best-selling|top-selling|best selling|biggest) {group.nouns} by {name}{tail})"
+            )
+            return text, w.core(
+                group.items, where, group=group.keys, order=["sum", *made, "desc"], limit=token
+            )
+        text = w.pick(
+            f"({name}{tail} (by|per) {group.noun}|{_START} the {name}{tail} (by|per|for each|broken down by) {group.noun}|{_LIST} {group.nouns} (with|and) their {name}{tail})"
+        )
         return text, w.core([*group.items, "sum", *made], where, group=group.keys)
     pairs = (
-        (r"\b(selling price|unit price|list price|price)$", r"\b(cost|unit cost|standard cost)$", "(margin|profit|difference between {a} and {b}|profit margin per unit|markup)"),
-        (r"\b(principal|amount|total charge)$", r"\b(paid amount)$", "(outstanding amount|open amount|unpaid amount|difference between {a} and {b})"),
+        (
+            r"\b(selling price|unit price|list price|price)$",
+            r"\b(cost|unit cost|standard cost)$",
+            "(margin|profit|difference between {a} and {b}|profit margin per unit|markup)",
+        ),
+        (
+            r"\b(principal|amount|total charge)$",
+            r"\b(paid amount)$",
+            "(outstanding amount|open amount|unpaid amount|difference between {a} and {b})",
+        ),
         (r"\bmaximum \w+$", r"\bminimum \w+$", "(range|difference between {a} and {b}|spread)"),
-        (r"\bplanned quantity$", r"\bproduced quantity$", "(shortfall|missing quantity|difference between {a} and {b})"),
+        (
+            r"\bplanned quantity$",
+            r"\bproduced quantity$",
+            "(shortfall|missing quantity|difference between {a} and {b})",
+        ),
         (r"", r"", "(difference between {a} and {b}|{a} minus {b})"),
     )
     if draw < 0.68:
@@ -1367,12 +1888,23 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
         label: list[Piece] = [f.token for f in w.label(entity)]
         shape = w.rng.random()
         if shape < 0.35:
-            return w.pick(f"({_LIST} (the |){said} (with|and) their {name}|for each {entity.noun}, show the {name}" + ")") if not conditions else w.pick(f"{_LIST} (the |){said} (with|and) their {name}"), w.core([*label, *gap], where)
+            return w.pick(
+                f"({_LIST} (the |){said} (with|and) their {name}|for each {entity.noun}, show the {name}"
+                + ")"
+            ) if not conditions else w.pick(f"{_LIST} (the |){said} (with|and) their {name}"), w.core(
+                [*label, *gap], where
+            )
         if shape < 0.6:
-            return w.pick(f"{_START} the (average|mean) {name} (of|for|across) (all |the |){said}"), w.core(["avg", "{", *gap, "}"], where)
+            return w.pick(f"{_START} the (average|mean) {name} (of|for|across) (all |the |){said}"), w.core(
+                ["avg", "{", *gap, "}"], where
+            )
         one = w.chance(0.5)
         _, shown, token = w.limit() if not one else (1, "", "1")
-        text = w.pick(f"(which {w.noun(entity)} has the (highest|largest|biggest) {name}|what is the {entity.noun} with the (largest|highest) {name})" if one else f"({_LIST} the top {shown} {said} by {name}|{shown} {said} with the (highest|largest|biggest) {name})")
+        text = w.pick(
+            f"(which {w.noun(entity)} has the (highest|largest|biggest) {name}|what is the {entity.noun} with the (largest|highest) {name})"
+            if one
+            else f"({_LIST} the top {shown} {said} by {name}|{shown} {said} with the (highest|largest|biggest) {name})"
+        )
         if one and conditions:
             raise Unfit("a condition unsaid")
         return text, w.core(label, where, order=[*gap, "desc"], limit=token)
@@ -1395,7 +1927,9 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
         if link.parent.noun.endswith("order") and w.chance(0.5) and len(total) > 1:
             text = w.pick(f"({_START} the average order value{tail}|average order value{tail})")
         else:
-            text = w.pick(f"({_START} the (average |mean |)(total |){words} per {parent}{tail}|average {words} per {parent}{tail}|how much {words} is there per {parent} on average{tail})")
+            text = w.pick(
+                f"({_START} the (average |mean |)(total |){words} per {parent}{tail}|average {words} per {parent}{tail}|how much {words} is there per {parent} on average{tail})"
+            )
             if "average" not in text and "mean" not in text:
                 text = text.replace(f"{words} per", f"average {words} per")
         return text, w.core(ratio, where)
@@ -1403,13 +1937,20 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
         raise Unfit("no ratio")
     a, b = w.rng.sample(measures, 2)
     ratio = ["sum", a.token, "/", "sum", b.token]
-    text = w.pick(f"({_START} the ratio of (total |){w.words(a)} to (total |){w.words(b)}{tail}|total {w.words(a)} divided by total {w.words(b)}{tail}|{_START} the {w.words(a)} per {w.words(b)} overall{tail})")
+    text = w.pick(
+        f"({_START} the ratio of (total |){w.words(a)} to (total |){w.words(b)}{tail}|total {w.words(a)} divided by total {w.words(b)}{tail}|{_START} the {w.words(a)} per {w.words(b)} overall{tail})"
+    )
     if w.chance(0.35):
         group = w.group(entity)
-        if any(c.tables & group.tables - {entity.place} or (group.field and id(group.field) in c.fields) for c in conditions):
+        if any(
+            c.tables & group.tables - {entity.place} or (group.field and id(group.field) in c.fields)
+            for c in conditions
+        ):
             raise Unfit("the same parent twice")
         w.required |= group.tables
-        return w.pick(f"{text} (by|per|for each) {group.noun}"), w.core([*group.items, *ratio], where, group=group.keys)
+        return w.pick(f"{text} (by|per|for each) {group.noun}"), w.core(
+            [*group.items, *ratio], where, group=group.keys
+        )
     return text, w.core(ratio, where)
 
 
@@ -1437,7 +1978,7 @@ FAMILIES: dict[str, tuple[float, Callable[[_Writer], tuple[str, list[Piece]]]]] 
     "count": (4, _counting),
     "group": (4, _grouping),
     "superlative": (4, _superlative),
-    "subquery": (2, _subqueries),
+    "subquery": (3, _subqueries),
     "date": (5, _dates),
     "arithmetic": (1.5, _arithmetic),
     "distinct": (1, _distinct),

@@ -182,8 +182,12 @@ _LISTS: dict[str, list[str]] = {
     }.items()
 }  # fmt: skip
 _ADJECTIVE = "Bright Silver Rapid Golden Prime Urban Northern Blue Royal Alpine Smart Green Crystal Summit Lunar Eco Vivid Solid".split()
-_THING = "Desk Lamp|Kettle|Backpack|Headphones|Notebook|Office Chair|Water Bottle|Phone Case|Blanket|Tent|Mixer|Keyboard|Sneakers|Jacket|Candle|Drone|Puzzle|Toaster|Monitor|Bike".split("|")
-_FIRM = "Systems|Foods|Logistics|Partners|Labs|Industries|Trading|Group|Media|Energy|Works|Holdings|Textiles|Motors".split("|")
+_THING = "Desk Lamp|Kettle|Backpack|Headphones|Notebook|Office Chair|Water Bottle|Phone Case|Blanket|Tent|Mixer|Keyboard|Sneakers|Jacket|Candle|Drone|Puzzle|Toaster|Monitor|Bike".split(
+    "|"
+)
+_FIRM = "Systems|Foods|Logistics|Partners|Labs|Industries|Trading|Group|Media|Energy|Works|Holdings|Textiles|Motors".split(
+    "|"
+)
 _TAIL = {
     "shop": "Market|Corner|Outlet|Store|Bazaar|Plaza", "depot": "Depot|Hub|Yard|Center|Terminal", "branch": "Branch|Office|House",
     "office": "Tower|House|Campus|Building", "hotel": "Hotel|Inn|Lodge|Resort|Palace", "route": "Route|Line|Corridor",
@@ -229,7 +233,9 @@ def _parse(text: str) -> list[_Entity]:
         noun, _, above = head.partition("<")
         noun = noun.strip()
         parents = [(p.strip().rstrip("?"), p.strip().endswith("?")) for p in above.split(",") if p.strip()]
-        columns = [(c.partition("=")[0].strip(), c.partition("=")[2].strip()) for c in body.split(";") if c.strip()]
+        columns = [
+            (c.partition("=")[0].strip(), c.partition("=")[2].strip()) for c in body.split(";") if c.strip()
+        ]
         entities.append(_Entity(noun.rstrip("? "), parents, columns, noun.endswith("?")))
     return entities
 
@@ -284,12 +290,22 @@ def _cell(kind: str, rng: random.Random, first: date, days: int) -> object:
     if name == "company":
         return f"{rng.choice(_ADJECTIVE + _LAST)} {rng.choice(_FIRM)}"
     if name in _TAIL:
-        head = rng.choice(_LISTS["city"] if name in ("shop", "depot", "branch", "hotel", "route") else _ADJECTIVE)
+        head = rng.choice(
+            _LISTS["city"] if name in ("shop", "depot", "branch", "hotel", "route") else _ADJECTIVE
+        )
         return f"{head} {rng.choice(_TAIL[name].split('|'))}"
     raise ValueError(f"unknown kind {kind!r}")
 
 
-_TYPES = {"int": "INTEGER", "money": "NUMERIC(12,2)", "real": "REAL", "rate": "REAL", "bool": "BOOLEAN", "date": "DATE", "birth": "DATE"}
+_TYPES = {
+    "int": "INTEGER",
+    "money": "NUMERIC(12,2)",
+    "real": "REAL",
+    "rate": "REAL",
+    "bool": "BOOLEAN",
+    "date": "DATE",
+    "birth": "DATE",
+}
 _DROPPED_WORDS = ("date", "name")
 
 
@@ -348,7 +364,9 @@ def business_database(seed: int) -> Business:
     made: list[str] = []
     for entity in order:
         table = style.table(entity.noun)
-        key = style.spell("id" if style.key == "id" else f"{entity.noun} {'id' if style.key == 'entity' else 'code'}")
+        key = style.spell(
+            "id" if style.key == "id" else f"{entity.noun} {'id' if style.key == 'entity' else 'code'}"
+        )
         has_children = any(p == entity.noun for e in chosen for p, _ in e.parents)
         if entity.parents and not has_children:
             count = rng.randrange(120, 360)
@@ -362,9 +380,13 @@ def business_database(seed: int) -> Business:
         foreign: list[str] = []
         for parent, _loose in entity.parents:
             target = entity.noun if parent == "self" else parent
-            words = "manager id" if parent == "self" else f"{target} {'code' if style.key == 'code' else 'id'}"
+            words = (
+                "manager id" if parent == "self" else f"{target} {'code' if style.key == 'code' else 'id'}"
+            )
             column = style.spell(words)
-            target_table, target_key = (table, key) if parent == "self" else (style.table(target), keys[target][0])
+            target_table, target_key = (
+                (table, key) if parent == "self" else (style.table(target), keys[target][0])
+            )
             columns.append(f'"{column}" INTEGER')
             foreign.append(f'FOREIGN KEY ("{column}") REFERENCES "{target_table}" ("{target_key}")')
             nouns[table, column] = words
@@ -396,7 +418,11 @@ def business_database(seed: int) -> Business:
                     row.append(None if empty else 1 + int(int(size) * 0.9 * rng.random() ** 1.6))
                     continue
                 cell = _cell(kind, rng, first, days)
-                if i == sum(m.startswith("key ") for m in makers) and kind.startswith(("@", "pick!")) and kind != "@first":
+                if (
+                    i == sum(m.startswith("key ") for m in makers)
+                    and kind.startswith(("@", "pick!"))
+                    and kind != "@first"
+                ):
                     for _ in range(9):
                         if cell not in unique.setdefault(i, set()):
                             break

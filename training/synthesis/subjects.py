@@ -12,7 +12,7 @@ from typing import Any
 from sqlgen.catalog.naming import natural_name
 from sqlgen.sql.form import needed_tables
 from sqlgen.training.corpora import Values, context_of
-from sqlgen.training.synthesis.wording import plural, singular
+from sqlgen.training.synthesis.wording import people_words, plural, singular
 from sqlgen.types import Catalog, Column, RetrievedContext, Table
 
 __all__ = ["Domain", "Entity", "Field", "Link", "parts_of", "read_domain"]
@@ -32,13 +32,19 @@ _EXPANDED = {
     "postalcode": "postal code", "datetime": "date and time", "datefrom": "date from", "dateto": "date to",
 }  # fmt: skip
 _LABELS = ("name", "title", "full name", "company name", "label", "subject", "number")
-_VERBAL = frozenset("has have is are plays belongs in participates enrolled on of by to with works took treats".split())
+_VERBAL = frozenset(
+    "has have is are plays belongs in participates enrolled on of by to with works took treats".split()
+)
+_ODD = re.compile(r"\b(in|of|to|by|there|for|on|with|and|is|how|last update|modified date|update date)$")
+_BRIEF = frozenset("age sex gpa fee zip day tax vat gdp job pay due end bio tag fax lot".split())
 _DULL = frozenset("tbl t app dim fact ref reference data info".split())
 NOT_ADDITIVE = re.compile(
     r"\b(age|rat(e|ing)|percent\w*|score|height|weight|latitude|longitude|year|rank\w*|grade|temperature|price|fee|"
     r"average|level|floor|position|speed|gpa|stars|order|sequence|version|month|day|size|number|ratio|mpg|lat|long|maximum|minimum|discount)\b"
 )
-MONEY = re.compile(r"\b(price|cost|amount|fee|salary|budget|revenue|sales|payment|charge|balance|spend|rent|total|income|value|bonus|fare|paid)\b")
+MONEY = re.compile(
+    r"\b(price|cost|amount|fee|salary|budget|revenue|sales|payment|charge|balance|spend|rent|total|income|value|bonus|fare|paid)\b"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -148,11 +154,19 @@ def _words(name: str, nouns: Mapping[tuple[str, str], str], table: str, column: 
     return " ".join(words)
 
 
-def _role(column: Column, words: str, stats: tuple[int, int, int, Any, Any], samples: list[Any], key: bool) -> str:
+def _is_verbal(words: str) -> bool:
+    return bool(_VERBAL & set(words.split())) or words.endswith(("ed", "eds", "taken", "used", "in"))
+
+
+def _role(
+    column: Column, words: str, stats: tuple[int, int, int, Any, Any], samples: list[Any], key: bool
+) -> str:
     rows, filled, distinct, low, high = stats
     last = words.split()[-1]
-    if key or last in ("id", "uuid", "guid", "rowguid", "key") or filled == 0:
+    if key or last in ("id", "uuid", "guid", "rowguid", "key", "ssn", "isbn") or filled == 0:
         return "key"
+    if _ODD.search(words) or all(len(w) < 4 and w not in _BRIEF for w in words.split()):
+        return "other"
     if column.kind == "bool":
         return "bool" if distinct == 2 else "other"
     if column.kind == "date":
@@ -160,7 +174,7 @@ def _role(column: Column, words: str, stats: tuple[int, int, int, Any, Any], sam
     if column.kind == "number":
         if not isinstance(low, int | float) or not isinstance(high, int | float):
             return "other"
-        if "year" in words and 1800 < low and high < 2101:
+        if "year" in words and low > 1800 and high < 2101:
             return "year"
         return "measure" if distinct > 2 else "other"
     if column.kind != "text" or not all(isinstance(s, str) for s in samples):
@@ -168,9 +182,12 @@ def _role(column: Column, words: str, stats: tuple[int, int, int, Any, Any], sam
     texts = [s.strip() for s in samples]
     if all(re.fullmatch(r"[-+\d.,:/ ]*", s) for s in texts):
         return "other"
-    if sum(map(len, texts)) / len(texts) > 40:
+    if sum(map(len, texts)) / len(texts) > 40 or re.search(r"\b(comments?|notes?|feedback|details|description|reason|remarks)$", words):
         return "long"
-    if any(w in words for w in ("phone", "email", "address", "url", "password", "zip", "postal", "fax", "photo", "image")):
+    if any(
+        w in words
+        for w in ("phone", "email", "address", "url", "password", "zip", "postal", "fax", "photo", "image")
+    ):
         return "text"
     if distinct <= max(12, 0.35 * filled) and distinct < filled and distinct <= 200:
         return "category"
@@ -179,9 +196,10 @@ def _role(column: Column, words: str, stats: tuple[int, int, int, Any, Any], sam
 
 def _label(entity: Entity) -> list[Field]:
     texts = [f for f in entity.fields if f.role in ("text", "category", "long")]
+    people = people_words(entity.noun)
     for wanted in _LABELS:
         for f in texts:
-            if f.words == wanted:
+            if f.words == wanted and not (people and wanted in ("title", "number", "subject")):
                 return [f]
     first = next((f for f in texts if f.words.endswith("first name")), None)
     last = next((f for f in texts if f.words.endswith(("last name", "surname"))), None)
@@ -247,17 +265,23 @@ def read_domain(
         rows = connection.execute(f"SELECT COUNT(*) FROM {quoted}").fetchone()[0]
         words = _words(table.name, nouns, table.name)
         noun = singular(words)
-        entity = Entity(i, table, noun, rows, [], bool(_VERBAL & set(words.split())))
+        entity = Entity(i, table, noun, rows, [], _is_verbal(words))
         for j, column in enumerate(table.columns):
             c = '"' + column.name.replace('"', '""') + '"'
             stats = connection.execute(
                 f"SELECT COUNT(*), COUNT({c}), COUNT(DISTINCT {c}), MIN({c}), MAX({c}) FROM {quoted}"
             ).fetchone()
-            samples = [r[0] for r in connection.execute(f"SELECT {c} FROM {quoted} WHERE {c} IS NOT NULL LIMIT 3000")]
+            samples = [
+                r[0] for r in connection.execute(f"SELECT {c} FROM {quoted} WHERE {c} IS NOT NULL LIMIT 3000")
+            ]
             samples = rng.sample(samples, min(len(samples), 40))
             said = _words(column.name, nouns, table.name, column.name)
             for prefix in (noun, plural(noun), noun.split()[-1], noun.split()[0]):
-                if said.startswith(f"{prefix} ") and said != f"{prefix} id" and (table.name, column.name) not in nouns:
+                if (
+                    said.startswith(f"{prefix} ")
+                    and said != f"{prefix} id"
+                    and (table.name, column.name) not in nouns
+                ):
                     rest = said.removeprefix(f"{prefix} ")
                     if rest.split()[0] not in ("of", "id", "date", "from", "to", "number", "code"):
                         said = rest

@@ -15,6 +15,7 @@ __all__ = [
     "article",
     "expand",
     "join_words",
+    "many",
     "mark",
     "number_text",
     "people_words",
@@ -91,6 +92,9 @@ def plural(words: str) -> str:
     >>> plural("order item"), plural("company"), plural("status")
     ('order items', 'companies', 'statuses')
     """
+    first, of, rest = words.partition(" of ")
+    if of and first:
+        return f"{plural(first)} of {rest}"
     head, _, last = words.rpartition(" ")
     pre = f"{head} " if head else ""
     if last in _IRREGULAR:
@@ -123,8 +127,15 @@ def singular(words: str) -> str:
     return words
 
 
+def many(words: str) -> bool:
+    """Whether a noun phrase is a plural: "hours" is, "status" isn't."""
+    return words.endswith("s") and not words.endswith(("ss", "us", "is", "address"))
+
+
 def article(words: str) -> str:
-    """``words`` with "a" or "an"."""
+    """``words`` with "a" or "an", or as they are when they are many."""
+    if many(words):
+        return words
     return f"{'an' if words[:1] in 'aeiou' and not words.startswith(('uni', 'use', 'eu')) else 'a'} {words}"
 
 
@@ -278,7 +289,11 @@ def join_words(parts: list[str], rng: random.Random) -> str:
     """An enumeration: "a", "a and b", "a, b and c"."""
     if len(parts) == 1:
         return parts[0]
-    last = rng.choice((" and ", " and ", ", and ")) if len(parts) > 2 else rng.choice((" and ", " and ", " and ", ", "))
+    last = (
+        rng.choice((" and ", " and ", ", and "))
+        if len(parts) > 2
+        else rng.choice((" and ", " and ", " and ", ", "))
+    )
     return ", ".join(parts[:-1]) + last + parts[-1]
 
 
@@ -343,7 +358,10 @@ def relative_period(day: date, rng: random.Random) -> tuple[str, date]:
         first = {"week": day - timedelta(days=day.weekday()), "month": day.replace(day=1),
                  "quarter": date(day.year, (day.month - 1) // 3 * 3 + 1, 1), "year": date(day.year, 1, 1)}[unit]  # fmt: skip
         today = first + timedelta(days=size + 3 + rng.randrange(max(size - 8, 1)))
-        return f"{rng.choice(('last', 'last', 'previous', 'the previous', 'the last', 'the past'))} {unit}", today
+        return (
+            f"{rng.choice(('last', 'last', 'previous', 'the previous', 'the last', 'the past'))} {unit}",
+            today,
+        )
     if draw < 0.6:
         return f"{rng.choice(('this', 'this', 'the current', 'current'))} {unit}", day
     if draw < 0.65:
@@ -351,7 +369,9 @@ def relative_period(day: date, rng: random.Random) -> tuple[str, date]:
     if draw < 0.7:
         return "today", day
     if draw < 0.75:
-        return rng.choice(("", "last ")) + _MONTHS[day.month - 1], day + timedelta(days=rng.randrange(40, 200))
+        return rng.choice(("", "last ")) + _MONTHS[day.month - 1], day + timedelta(
+            days=rng.randrange(40, 200)
+        )
     unit = rng.choice(("day", "day", "week", "month", "month", "year"))
     count = {"day": rng.choice((7, 10, 14, 30, 30, 60, 90)), "week": rng.randrange(2, 12),
              "month": rng.choice((2, 3, 6, 9, 12, 18, 24)), "year": rng.randrange(2, 6)}[unit]  # fmt: skip
@@ -363,7 +383,12 @@ def relative_period(day: date, rng: random.Random) -> tuple[str, date]:
 
 def slip(text: str, rng: random.Random) -> str:
     """One slip of the keyboard, never inside a literal."""
-    words = [m for m in re.finditer(r"[A-Za-z]{5,}", re.sub(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}", lambda m: " " * len(m[0]), text))]
+    words = [
+        m
+        for m in re.finditer(
+            r"[A-Za-z]{5,}", re.sub(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}", lambda m: " " * len(m[0]), text)
+        )
+    ]
     if not words:
         return text
     chosen = rng.choice(words)

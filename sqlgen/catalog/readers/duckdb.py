@@ -88,9 +88,9 @@ def fingerprint(run: Run) -> str:
             "SELECT concat_ws(chr(9), 'c', schema_name, table_name, column_index, column_name, data_type, "
             f"is_nullable, coalesce(comment, '')) AS part FROM duckdb_columns() WHERE {_HERE} UNION ALL "
             f"SELECT concat_ws(chr(9), 't', schema_name, table_name, comment) FROM duckdb_tables() "
-            f"WHERE {_HERE} UNION ALL SELECT concat_ws(chr(9), 'v', schema_name, view_name, comment) FROM duckdb_views() "
-            f"WHERE {_HERE} UNION ALL SELECT concat_ws(chr(9), 'k', schema_name, table_name, "
-            "constraint_text) FROM duckdb_constraints() WHERE database_name = current_database() "
+            f"WHERE {_HERE} UNION ALL SELECT concat_ws(chr(9), 'v', schema_name, view_name, comment) "
+            f"FROM duckdb_views() WHERE {_HERE} UNION ALL "
+            "SELECT concat_ws(chr(9), 'k', schema_name, table_name, constraint_text) FROM duckdb_constraints() WHERE database_name = current_database() "
             "AND constraint_type IN ('PRIMARY KEY', 'FOREIGN KEY'))"
         )
     )

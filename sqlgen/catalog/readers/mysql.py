@@ -103,7 +103,8 @@ def fingerprint(run: Run) -> str:
     return digest(
         run(
             f"SELECT {_hash_of(columns)} FROM information_schema.columns WHERE table_schema = DATABASE() "
-            f"UNION ALL SELECT {_hash_of(tables)} FROM information_schema.tables WHERE table_schema = DATABASE()"
+            f"UNION ALL SELECT {_hash_of(tables)} FROM information_schema.tables "
+            "WHERE table_schema = DATABASE()"
         )
     )
 

@@ -52,9 +52,17 @@ def magnitude(node: exp.Expr | None, depth: int = 0) -> float:
         return 1.0
     if isinstance(node, (exp.Pow, exp.BitwiseLeftShift)):
         base, power = magnitude(node.this, depth + 1), magnitude(node.expression, depth + 1)
-        return _TOO_MUCH if power > 20 or base > 1e6 else float((2.0 if isinstance(node, exp.BitwiseLeftShift) else base) ** power) * max(1.0, base)
+        return (
+            _TOO_MUCH
+            if power > 20 or base > 1e6
+            else float((2.0 if isinstance(node, exp.BitwiseLeftShift) else base) ** power) * max(1.0, base)
+        )
     if isinstance(node, (exp.Case, exp.If)):
-        parts = [i.args.get("true") for i in node.args.get("ifs") or []] + [node.args.get("default"), node.args.get("true"), node.args.get("false")]
+        parts = [i.args.get("true") for i in node.args.get("ifs") or []] + [
+            node.args.get("default"),
+            node.args.get("true"),
+            node.args.get("false"),
+        ]
         return max((magnitude(p, depth + 1) for p in parts if p is not None), default=_TOO_MUCH)
     if isinstance(node, exp.Array):
         size = 1.0
@@ -123,7 +131,13 @@ def text_size(node: exp.Expr | None, functions: FunctionList, depth: int = 0) ->
                 total += text_size(part, functions, depth + 1)
         return min(total, _TOO_MUCH)
     inner = [v for v in node.args.values() if isinstance(v, exp.Expr)]
-    inner += [v for values in node.args.values() if isinstance(values, list) for v in values if isinstance(v, exp.Expr)]
+    inner += [
+        v
+        for values in node.args.values()
+        if isinstance(values, list)
+        for v in values
+        if isinstance(v, exp.Expr)
+    ]
     if isinstance(node, (exp.Query, exp.Column, exp.DataType)):
         return _TEXT
     return max((text_size(v, functions, depth + 1) for v in inner), default=_TEXT)
@@ -149,7 +163,11 @@ def oversized(call: Call, dialect: Dialect) -> str | None:
     """What is too large about a call: "value", "rows", "template" or None."""
     functions = load_functions(dialect)
     name, arguments = call.name, call.node.expressions
-    if isinstance(call.node.parent, exp.Dot) and call.node.parent.expression is call.node and dialect == "duckdb":
+    if (
+        isinstance(call.node.parent, exp.Dot)
+        and call.node.parent.expression is call.node
+        and dialect == "duckdb"
+    ):
         # x.f(y) is f(x, y)
         arguments = [call.node.parent.this, *arguments]
     if name in ("factorial", "gamma", "exp") and arguments and dialect != "mysql":
@@ -172,7 +190,16 @@ def oversized(call: Call, dialect: Dialect) -> str | None:
 
 _WIDEST = 1_000
 _GROWING = frozenset({"replace", "concat", "concat_ws", "hex", "quote", "regexp_replace", "translate"})
-_QUADRATIC = frozenset({"levenshtein", "damerau_levenshtein", "editdist3", "jaro_similarity", "jaro_winkler_similarity", "jaccard"})
+_QUADRATIC = frozenset(
+    {
+        "levenshtein",
+        "damerau_levenshtein",
+        "editdist3",
+        "jaro_similarity",
+        "jaro_winkler_similarity",
+        "jaccard",
+    }
+)
 
 
 def _too_wide(template: str) -> bool:

@@ -18,14 +18,18 @@ def functions(draft: Draft) -> Iterator[Finding]:
     for call in draft.statement.calls:
         if call.qualifier and not _open_qualifier(draft, call.qualifier):
             yield Finding(
-                "function", f"function `{call.qualifier}.{call.name}` is not allowed: it names a schema", call.span
+                "function",
+                f"function `{call.qualifier}.{call.name}` is not allowed: it names a schema",
+                call.span,
             )
         elif call.is_source and call.name not in known.tables:
             yield Finding("function", f"function `{call.name}` cannot be read like a table", call.span)
         elif not call.is_source and call.name.lower() not in known.calls:
             near = nearest(call.name, known.calls, 1)
             hint = f"; nearest: `{near[0]}`" if near and draft.dialect else ""
-            yield Finding("function", f"function `{call.name}` is not on the list of {draft.dialect}{hint}", call.span)
+            yield Finding(
+                "function", f"function `{call.name}` is not on the list of {draft.dialect}{hint}", call.span
+            )
 
 
 def _open_qualifier(draft: Draft, qualifier: str) -> bool:

@@ -24,7 +24,11 @@ def roundtrip(draft: Draft) -> Iterator[Finding]:
     same tables and columns."""
     query = draft.query
     again = Draft(query, draft.names, draft.dialect, None)
-    if not again.scan.explain and again.scan.statements() == 1 and same_tree(draft.statement, again.statement):
+    if (
+        not again.scan.explain
+        and again.scan.statements() == 1
+        and same_tree(draft.statement, again.statement)
+    ):
         return
     fault = next((f.message for rule in _AGAIN for f in rule(again)), None)
     if fault is None and again.scan.explain:

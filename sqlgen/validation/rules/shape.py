@@ -61,7 +61,9 @@ def shape(draft: Draft) -> Iterator[Finding]:
     """The root is a query, and every node is of a known kind."""
     statement = draft.statement
     if statement.root not in ROOTS:
-        yield Finding("not_a_query", f"{_words(statement.root)} is not a query; only SELECT, VALUES and WITH are")
+        yield Finding(
+            "not_a_query", f"{_words(statement.root)} is not a query; only SELECT, VALUES and WITH are"
+        )
         return
     allowed = KINDS | _BY_DIALECT[draft.dialect]
     for kind, span in statement.kinds.items():

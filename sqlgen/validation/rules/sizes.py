@@ -17,9 +17,15 @@ def sizes(draft: Draft) -> Iterator[Finding]:
         fault = oversized(call, draft.dialect)
         if fault == "value":
             yield Finding(
-                "too_large", f"`{call.name}` could build more than {MAX_SIZE:,} characters or elements", call.span
+                "too_large",
+                f"`{call.name}` could build more than {MAX_SIZE:,} characters or elements",
+                call.span,
             )
         elif fault == "rows":
-            yield Finding("too_large", f"`{call.name}` could count more than {MAX_ROWS_OF_SERIES:,} rows", call.span)
+            yield Finding(
+                "too_large", f"`{call.name}` could count more than {MAX_ROWS_OF_SERIES:,} rows", call.span
+            )
         elif fault == "template":
-            yield Finding("too_large", f"`{call.name}` needs a literal template with widths below 1,000", call.span)
+            yield Finding(
+                "too_large", f"`{call.name}` needs a literal template with widths below 1,000", call.span
+            )
