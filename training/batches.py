@@ -76,7 +76,7 @@ def augment(example: Example, rng: random.Random) -> Example:
 
 def encode_example(example: Example, cache: PieceCache, max_output: int) -> Encoding | None:
     """(input ids, question end, pointable positions, output ids), or None when it does not fit."""
-    encoded = encode(example.question, example.context, cache)
+    encoded = encode(example.question, example.context, cache, by_name=False)
     try:
         target = form_to_ids(example.form, encoded)
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,9 +156,21 @@ def _log_softmax(scores: Floats) -> Floats:
     return result
 
 
-def _session(path: Path, threads: int) -> InferenceSession:
+def _runtime() -> Any:
+    """onnxruntime, kept from reporting its use: its official builds do so unless told otherwise.
+
+    The variable has to stand before the library initialises; the call covers a process that had
+    imported it earlier.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def _session(path: Path, threads: int) -> InferenceSession:
+    onnxruntime = _runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

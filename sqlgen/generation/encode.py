@@ -78,10 +78,12 @@ def _key_columns(table: Table) -> set[str]:
     return {column for key in table.foreign_keys for column in key.columns}
 
 
-def encode(question: str, context: RetrievedContext, cache: PieceCache) -> Encoded:
+def encode(question: str, context: RetrievedContext, cache: PieceCache, *, by_name: bool = True) -> Encoded:
     """The model's input for ``question`` over ``context``, at most MAX_INPUT positions.
 
     Whatever does not fit is left out whole, last tables first; retrieval's budget makes that rare.
+    Tables stand in the order of their names, so that engines whose retrieval scores differ agree;
+    ``by_name=False`` keeps the context's order, for training on shuffled schemas.
     """
     spoken = cache.tokenizer.encode(question, add_special_tokens=False)
     ids = [_CLS, *spoken.ids[:MAX_QUESTION], _SEP]
@@ -91,28 +93,53 @@ def encode(question: str, context: RetrievedContext, cache: PieceCache) -> Encod
     for k, match in enumerate(context.values):
         values.setdefault((match.table, match.column), []).append(k)
 
+    blocks: dict[int, list[tuple[int, Slot, tuple[int, ...]]]] = {}
+    room = MAX_INPUT - len(ids)
+    for i, piece in enumerate(context.tables):
+        block = _block(i, piece.table, values, context, cache, room)
+        if not block:
+            break
+        blocks[i] = block
+        room -= sum(1 + len(pieces) for _, _, pieces in block)
+    tables = [piece.table for piece in context.tables]
+    order = sorted(blocks, key=lambda i: (tables[i].name.lower(), tables[i].key)) if by_name else list(blocks)
+    for i in order:
+        for marker, slot, pieces in blocks[i]:
+            ids += [marker, *pieces]
+            slots += [slot, *[None] * len(pieces)]
+    return Encoded(tuple(ids), tuple(slots), question_end)
+
+
+def _block(
+    i: int,
+    table: Table,
+    values: dict[tuple[str, str], list[int]],
+    context: RetrievedContext,
+    cache: PieceCache,
+    room: int,
+) -> list[tuple[int, Slot, tuple[int, ...]]]:
+    """(marker, what it stands for, pieces of its name) of a table, its columns and values, within ``room``."""
+    block: list[tuple[int, Slot, tuple[int, ...]]] = []
+
     def put(marker: int, slot: Slot, text: str) -> bool:
+        nonlocal room
         pieces = cache.pieces(text)
-        if len(ids) + 1 + len(pieces) > MAX_INPUT:
+        if 1 + len(pieces) > room:
             return False
-        ids.append(marker)
-        slots.append(slot)
-        ids.extend(pieces)
-        slots.extend([None] * len(pieces))
+        block.append((marker, slot, pieces))
+        room -= 1 + len(pieces)
         return True
 
-    for i, piece in enumerate(context.tables):
-        table = piece.table
-        if not put(_TABLE, ("t", i), natural_name(table.name)):
+    if not put(_TABLE, ("t", i), natural_name(table.name)):
+        return []
+    foreign = _key_columns(table)
+    for j, column in enumerate(table.columns):
+        marker = _COLUMN[column.kind] + (1 if column.primary_key else 2 if column.name in foreign else 0)
+        if not put(marker, ("c", i, j), natural_name(column.name)):
             break
-        foreign = _key_columns(table)
-        for j, column in enumerate(table.columns):
-            marker = _COLUMN[column.kind] + (1 if column.primary_key else 2 if column.name in foreign else 0)
-            if not put(marker, ("c", i, j), natural_name(column.name)):
-                break
-            for k in values.get((table.key, column.name), ()):
-                put(_VALUE, ("v", k), context.values[k].value)
-    return Encoded(tuple(ids), tuple(slots), question_end)
+        for k in values.get((table.key, column.name), ()):
+            put(_VALUE, ("v", k), context.values[k].value)
+    return block
 
 
 def form_to_ids(form: Sequence[str | tuple[str, int] | tuple[str, int, int]], encoded: Encoded) -> list[int]:
