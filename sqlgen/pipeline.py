@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sqlgen.generation import Generator
     from sqlgen.knowledge import Term
     from sqlgen.retrieval import Index
+    from sqlgen.retrieval.embedder import Embedder
 
 __all__ = ["MAX_QUESTION_BYTES", "Database", "Progress", "Reply", "confidence_of", "connect"]
 
@@ -270,6 +271,7 @@ class Database:
         self._closed = False
         self._generator = _Once(lambda: generator if generator is not None else _load_model(settings.model))
         self._driver = _Once(self._open_driver)
+        self._embedder = _Once(_load_embedder)
         self._terms = tuple(terms)
         if engine is None:
             assert catalog is not None
@@ -307,6 +309,7 @@ class Database:
         """Begin in the background what the first question waits for: the model and the driver."""
         self._check_open()
         self._generator.start()
+        self._embedder.start()
         # A database in memory may belong to one thread, so its driver is opened by whoever asks.
         if execute and self._engine is not None and not self._is_in_memory():
             self._driver.start()
@@ -367,7 +370,7 @@ class Database:
             message = f"this database speaks {self._dialect}, not {dialect}"
             return Rejection(sql, (Finding("dialect", message),))
         catalog = replace(self._current_catalog(), dialect=dialect)
-        return validate(sql, catalog, dialect, max_rows=self._settings.max_rows)
+        return validate(sql, catalog, dialect)
 
     def refresh(self, *, rebuild: bool = True) -> dict[str, object]:
         """Read the schema and its values anew and build the index from them; returns its status.
@@ -469,7 +472,7 @@ class Database:
                 "naming the things and the figures you want",
             )
         with clock("validate"):
-            allowed, verdicts, findings = self._judge(candidates, catalog, limits)
+            allowed, verdicts, findings = self._judge(candidates, catalog)
         judged = tuple(zip(candidates, verdicts, strict=True))
         if not allowed:
             return reply(
@@ -508,7 +511,7 @@ class Database:
         )
 
     def _judge(
-        self, candidates: Sequence[Candidate], catalog: Catalog, limits: Limits
+        self, candidates: Sequence[Candidate], catalog: Catalog
     ) -> tuple[list[_Allowed], list[Verdict], tuple[Finding, ...]]:
         from sqlgen.validation import validate
 
@@ -516,7 +519,7 @@ class Database:
         verdicts: list[Verdict] = []
         findings: dict[str, Finding] = {}
         for candidate in candidates:
-            outcome = validate(candidate.sql, catalog, self._dialect, max_rows=limits.max_rows)
+            outcome = validate(candidate.sql, catalog, self._dialect)
             if isinstance(outcome, Rejection):
                 verdicts.append("reject")
                 findings.update({f.message: f for f in outcome.findings if f.message not in findings})
@@ -593,6 +596,7 @@ class Database:
                     self._folder() / _INDEX_FILE,
                     values=self._values if self._engine is not None else None,
                     progress=self._progress,
+                    embedder=self._embedder.get(),
                     rebuild=rebuild,
                 )
                 self._index_fingerprint = catalog.fingerprint
@@ -666,6 +670,17 @@ class _Clock:
 
     def timings_ms(self) -> dict[str, float]:
         return {**self._spent, "total": 1000 * (time.perf_counter() - self._began)}
+
+
+def _load_embedder() -> Embedder | None:
+    """The word vectors that ship; without them the index works by words alone."""
+    from sqlgen.generation.embedded import shipped_path
+    from sqlgen.retrieval.embedder import StaticEmbedder
+
+    try:
+        return StaticEmbedder(shipped_path())
+    except ModelUnavailable:
+        return None
 
 
 def _load_model(name: str) -> Generator:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from sqlglot.errors import SqlglotError
 
@@ -93,18 +94,20 @@ def _resolve(draft: Draft, domain: Domain, rng: random.Random) -> Example:
     context = replace(context, values=tuple(m for m in context.values if m.table in keys))
     form: list[FormToken] = []
     for token in draft.form:
-        if isinstance(token, str):
-            form.append(token)
-        elif token[0] == "lit":
-            start, end = spans[token[2]]
-            cell = draft.cells[token[2]]
-            place = next(
-                (k for k, m in enumerate(context.values) if (m.table, m.column, m.value) == cell and m.start < end and m.end > start),
-                None,
-            )  # fmt: skip
-            form.append(("q", start, end) if place is None else ("v", place))
-        else:
-            form.append(token)  # type: ignore[arg-type]
+        if isinstance(token, str) or token[0] != "lit":
+            form.append(cast(FormToken, token))
+            continue
+        start, end = spans[token[-1]]
+        cell = draft.cells[token[-1]]
+        place = next(
+            (
+                k
+                for k, m in enumerate(context.values)
+                if (m.table, m.column, m.value) == cell and m.start < end and m.end > start
+            ),
+            None,
+        )
+        form.append(("q", start, end) if place is None else ("v", place))
     return Example(question, context, tuple(form), "synthetic", domain.name)
 
 

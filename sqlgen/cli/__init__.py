@@ -10,6 +10,8 @@ from sqlgen.errors import SqlgenError
 
 __all__ = ["main"]
 
+_READER_GONE = 141
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors are one line on stderr, never a traceback.
@@ -40,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader has gone; what is left in the buffer must not raise once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return _READER_GONE
+    except SystemExit as error:
+        # Outside of standalone mode, click ends the process itself with 1 for a broken pipe alone.
+        return _READER_GONE if error.code == 1 else int(error.code or 0)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", 130)
     except Exception as error:

@@ -416,10 +416,8 @@ class _Reading:
         name = self._name(definition.this)
         kind = definition.args.get("kind")
         words = self.type_words.get(definition.this.name, "" if kind is None else kind.sql(self.dialect))
-        if self.dialect == "sqlite" and kind is not None:
-            column_kind = _sqlite_kind(words)
-        else:
-            column_kind = _kind(kind, self.dialect)
+        is_loose = self.dialect == "sqlite" and kind is not None
+        column_kind = _sqlite_kind(words) if is_loose else _kind(kind, self.dialect)
         values = tuple(e.name for e in kind.expressions) if _is_enum(kind) and kind is not None else ()
         own = self.own_types.get(self._fold(words.rpartition(".")[2].strip('"')))
         if own is not None:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect as SqlglotDialect
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 
 from sqlgen.types import Dialect
 
@@ -146,11 +146,7 @@ def scan(text: str, dialect: Dialect) -> Scan:
     lead = _EXPLAIN[dialect].match(text.lstrip())
     if lead is not None:
         start = len(text) - len(text.lstrip()) + lead.end()
-        if (
-            re.match(r"\s*\w", text[start:])
-            and re.match(r"[\s(]", text[start:])
-            or text[start:].lstrip()[:1] == "("
-        ):
+        if re.match(r"\s+\w|\s*\(", text[start:]):
             inner = _tokens(text[start:], dialect)
             prefix = " ".join(lead.group().upper().split())
             return Scan(text, dialect, inner, explain=prefix, start=start)
@@ -444,9 +440,9 @@ def limit_rows(statement: Statement, rows: int) -> None:
     elif isinstance(limit, exp.Limit):
         count = limit.expression
         # Any other expression is left alone: the driver stops reading at the same row.
-        if isinstance(count, exp.Literal) and not count.is_string and count.name.isdigit():
-            if len(count.name) > 15 or int(count.name) > rows:
-                limit.set("expression", exp.Literal.number(rows))
+        number = count.name if isinstance(count, exp.Literal) and not count.is_string else ""
+        if number.isdigit() and (len(number) > 15 or int(number) > rows):
+            limit.set("expression", exp.Literal.number(rows))
 
 
 @cache
@@ -457,6 +453,7 @@ def _reader(dialect: Dialect) -> SqlglotDialect:
 # Calls with a grammar of their own; all others are plain names with arguments.
 _GRAMMAR = {
     "CAST",
+    "CHAR",
     "TRY_CAST",
     "CONVERT",
     "EXTRACT",
@@ -474,7 +471,7 @@ _GRAMMAR = {
 @cache
 def _parser_class(dialect: Dialect) -> Any:
     base = _reader(dialect).parser_class
-    grammar = _GRAMMAR if dialect == "mysql" else _GRAMMAR - {"MATCH", "CONVERT", "JSON_TABLE"}
+    grammar = _GRAMMAR if dialect == "mysql" else _GRAMMAR - {"CHAR", "MATCH", "CONVERT", "JSON_TABLE"}
 
     class BoundedParser(base):  # type: ignore[misc, valid-type]
         """Plain names for calls, and an end to backtracking."""
@@ -483,7 +480,12 @@ def _parser_class(dialect: Dialect) -> Any:
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
             name: build for name, build in base.FUNCTION_PARSERS.items() if name in grammar
         }
+        # VALUES is a query here, not the function of INSERT ... ON DUPLICATE KEY UPDATE.
+        FUNC_TOKENS: ClassVar[set[TokenType]] = base.FUNC_TOKENS - {TokenType.VALUES}
         spare = 20_000
+
+        def _warn_unsupported(self) -> None:
+            """What falls back to a Command is refused with a finding; nothing is logged."""
 
         def _retreat(self, index: int) -> None:
             if index < self._index:

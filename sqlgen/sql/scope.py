@@ -36,9 +36,9 @@ _ROWIDS: Mapping[Dialect, frozenset[str]] = {
 }
 _UNITS = frozenset(
     """microsecond second minute hour day week month quarter year sql_tsi_second sql_tsi_minute sql_tsi_hour
-    sql_tsi_day sql_tsi_week sql_tsi_month sql_tsi_quarter sql_tsi_year""".split()
+    sql_tsi_day sql_tsi_week sql_tsi_month sql_tsi_quarter sql_tsi_year date time datetime timestamp""".split()
 )
-_UNIT_FIRST = frozenset({"timestampdiff", "timestampadd"})
+_UNIT_FIRST = frozenset({"timestampdiff", "timestampadd", "get_format"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,10 @@ class Reads:
     tables: tuple[str, ...]
     columns: tuple[str, ...]
     faults: tuple[Fault, ...]
+
+
+_ANY = "*"
+"""Among the names of a result: whatever the data makes of it."""
 
 
 class CatalogNames:
@@ -126,6 +130,7 @@ class _Scope:
     natural: bool = False
     aliases: set[str] = field(default_factory=set)
     aliases_seen: bool = False
+    conditions: list[exp.Expr] = field(default_factory=list)
 
 
 def resolve(statement: Statement, names: CatalogNames) -> Reads:
@@ -141,6 +146,7 @@ def resolve(statement: Statement, names: CatalogNames) -> Reads:
     """
     walk = _Walk(statement, names)
     walk.query(statement.tree, None, {})
+    walk.overlooked(statement.tree)
     return Reads(tuple(walk.tables), tuple(walk.columns), tuple(walk.faults))
 
 
@@ -152,6 +158,15 @@ class _Walk:
         self.tables: dict[str, None] = {}
         self.columns: dict[str, None] = {}
         self.faults: list[Fault] = []
+        self.seen: set[int] = set()
+
+    def overlooked(self, tree: exp.Expr) -> None:
+        """A table or query that stands where nothing above looked is refused."""
+        for node in nodes(tree):
+            if isinstance(node, exp.Table) and node.arg_key == "indexed":
+                continue
+            if isinstance(node, (exp.Table, exp.Select)) and id(node) not in self.seen:
+                self.fault("unsupported", "a table or query stands where it cannot be followed", node)
 
     # Names
 
@@ -183,12 +198,9 @@ class _Walk:
         while True:
             ctes = self.with_clause(node, outer, ctes)
             spine.append((node, ctes))
-            if isinstance(node, exp.SetOperation):
-                node = node.this
-            elif isinstance(node, exp.Subquery) and not isinstance(node.this, exp.Table):
-                node = node.this
-            else:
+            if not isinstance(node, (exp.SetOperation, exp.Subquery)) or isinstance(node.this, exp.Table):
                 break
+            node = node.this
         output = self.leaf(node, outer, ctes)
         recursive: dict[str, tuple[str, list[str]]] = {}
         for branch, seen in reversed(spine):
@@ -210,8 +222,29 @@ class _Walk:
             scope = _Scope(outer, ctes)
             self.source(node.this, scope)
             return [c for s in scope.sources for c in s.columns]
+        if isinstance(node, exp.Pivot) and self.dialect == "duckdb":
+            return self.pivot_query(node, _Scope(outer, ctes))
         self.fault("unsupported", f"a query of the kind {type(node).__name__} is not supported here", node)
         return []
+
+    def pivot_query(self, node: exp.Pivot, scope: _Scope) -> list[str]:
+        """DuckDB's PIVOT t ON .. USING .. GROUP BY .. and UNPIVOT t ON .. INTO NAME .. VALUE .."""
+        self.source(node.this, scope)
+        for source in scope.sources:
+            for origin in source.columns.values():
+                self.read(origin)
+        for part in ("expressions", "using", "group"):
+            clause = node.args.get(part)
+            for piece in clause if isinstance(clause, list) else [clause]:
+                if isinstance(piece, exp.Expr):
+                    self.expr(piece, scope)
+        made = (
+            [self.fold(c) for c in nodes(node.args["into"]) if isinstance(c, exp.Identifier)]
+            if node.args.get("into")
+            else []
+        )
+        # The columns of a PIVOT are values of the data: only the engine knows them.
+        return [c for s in scope.sources for c in s.columns] + (made or [_ANY])
 
     def with_clause(
         self, node: exp.Expr, outer: _Scope | None, ctes: dict[str, tuple[str, list[str]]]
@@ -252,6 +285,7 @@ class _Walk:
     def select(
         self, node: exp.Select, outer: _Scope | None, ctes: dict[str, tuple[str, list[str]]]
     ) -> list[str]:
+        self.seen.add(id(node))
         scope = _Scope(outer, ctes)
         if (origin := node.args.get("from_")) is not None:
             self.source(origin.this, scope)
@@ -259,6 +293,8 @@ class _Walk:
             self.join(join, scope)
         for lateral in node.args.get("laterals") or []:
             self.source(lateral, scope)
+        for condition in scope.conditions:
+            self.expr(condition, scope)
         reusable = self.dialect == "duckdb"
         scope.aliases_seen = reusable
         output: list[str] = []
@@ -408,8 +444,11 @@ class _Walk:
                     known = [c for s in side for c in s.columns]
                     self.fault("unknown_column", _missing("column", name.name, known), name)
         if (condition := join.args.get("on")) is not None:
-            scope.aliases_seen = False
-            self.expr(condition, scope)
+            if self.dialect == "sqlite":
+                # SQLite lets a condition name tables that are joined further on.
+                scope.conditions.append(condition)
+            else:
+                self.expr(condition, scope)
         if (condition := join.args.get("match_condition")) is not None:
             self.expr(condition, scope)
 
@@ -461,6 +500,7 @@ class _Walk:
         return _Source(label, folded, columns, **more)  # type: ignore[arg-type]
 
     def table(self, node: exp.Table, scope: _Scope) -> None:
+        self.seen.add(id(node))
         if node.args.get("rows_from"):
             columns: dict[str, str | None] = {}
             for part in node.args["rows_from"]:
@@ -550,6 +590,8 @@ class _Walk:
                 return
             inner = _Scope(scope.parent, scope.ctes)
             self.source(node.this, inner)
+            for condition in inner.conditions:
+                self.expr(condition, inner)
             columns = {c: o for s in inner.sources for c, o in s.columns.items()}
             scope.sources.append(
                 self.aliased(alias, "", columns, is_open=any(s.is_open for s in inner.sources))
@@ -800,14 +842,15 @@ class _Walk:
             if holders:
                 for holder in holders[: None if name in level.merged else 1]:
                     self.read(holder.columns[name])
-                if len(holders) > 1 and node is not None and not level.natural and name not in level.merged:
-                    if not (level.aliases_seen and name in level.aliases):
-                        owners = " and ".join(f"`{h.label}`" for h in holders[:3])
-                        self.fault(
-                            "ambiguous_column", f"column `{node.name}` is in {owners}; say which one", node
-                        )
+                merged = level.natural or name in level.merged
+                aliased = level.aliases_seen and name in level.aliases
+                if len(holders) > 1 and node is not None and not merged and not aliased:
+                    owners = " and ".join(f"`{h.label}`" for h in holders[:3])
+                    self.fault(
+                        "ambiguous_column", f"column `{node.name}` is in {owners}; say which one", node
+                    )
                 return holders[0].columns[name] or ""
-            if any(s.is_open for s in level.sources) or any(name in s.rowids for s in level.sources):
+            if any(s.is_open or _ANY in s.columns or name in s.rowids for s in level.sources):
                 return ""
             if level.aliases_seen and name in level.aliases:
                 return ""
@@ -820,7 +863,7 @@ class _Walk:
             name = self.fold(node.this)
             if self.lookup(name, scope, node) is not None:
                 return
-            if self.whole_row(name, node, scope) or self.squeezed(node, scope):
+            if self.whole_row(name, node, scope) or self.squeezed(node, scope) or self.in_table(node, scope):
                 return
             if self.as_literal(node, scope):
                 return
@@ -840,7 +883,12 @@ class _Walk:
                     if source.name != folded[skip] or (skip and not self.same_schema(source, folded[0])):
                         continue
                     column = folded[skip + 1]
-                    if column in source.columns or source.is_open or column in source.rowids:
+                    if (
+                        column in source.columns
+                        or source.is_open
+                        or _ANY in source.columns
+                        or column in source.rowids
+                    ):
                         self.read(source.columns.get(column))
                         if not skip:
                             self.relabel(node, source)
@@ -881,6 +929,20 @@ class _Walk:
         if source is None:
             return False
         for origin in source.columns.values():
+            self.read(origin)
+        return True
+
+    def in_table(self, node: exp.Column, scope: _Scope) -> bool:
+        """SQLite's ``x IN some_table`` reads the table."""
+        if (
+            self.dialect != "sqlite"
+            or not isinstance(node.parent, exp.In)
+            or node.parent.args.get("field") is not node
+        ):
+            return False
+        inner = _Scope(None, scope.ctes)
+        self.table(exp.Table(this=node.this.copy()), inner)
+        for origin in (o for s in inner.sources for o in s.columns.values()):
             self.read(origin)
         return True
 

@@ -195,10 +195,11 @@ def test_server_that_never_answers(scheme: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_postgres_password_and_database(postgres_url: str) -> None:
     url = sa.make_url(postgres_url)
-    assert dialect_of(open_engine(postgres_url)) == "postgres"
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    assert open_engine(plain).dialect.driver == "psycopg"
-    assert open_engine(plain.replace("postgresql", "postgres", 1)).dialect.driver == "psycopg"
+    for given in (postgres_url, plain, plain.replace("postgresql", "postgres", 1)):
+        engine = open_engine(given)
+        assert (dialect_of(engine), engine.dialect.driver) == ("postgres", "psycopg")
+        engine.dispose()
     absent = url.set(database="no_such_db").render_as_string(hide_password=False)
     assert "has no database 'no_such_db'" in failure(absent)
     stranger = url.set(username="no_such_role", password="geheim42").render_as_string(hide_password=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -320,18 +318,15 @@ def test_fingerprint_ignores_rows(live: Live) -> None:
     engine.dispose()
 
 
-def test_fingerprint_is_cheap_with_a_hundred_tables(live: Live) -> None:
+def test_fingerprint_is_one_query_that_returns_little(live: Live) -> None:
     columns = ", ".join(f"c{i} INTEGER" for i in range(10))
-    live.write(*(f"CREATE TABLE t{i} ({columns})" for i in range(100)))
+    live.write(*(f"CREATE TABLE t{i} ({columns})" for i in range(20)))
     engine = live.open()
-    took = []
-    for _ in range(9):
-        started = time.perf_counter()
-        schema_fingerprint(engine)
-        took.append(time.perf_counter() - started)
+    statements: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    schema_fingerprint(engine)
     engine.dispose()
-    # a wide margin over the few milliseconds measured: shared machines stall
-    assert statistics.median(took) < 0.25
+    assert len([s for s in statements if "SELECT" in s and not s.startswith("SET TRANSACTION")]) == 1
 
 
 def test_distinct_values(live: Live) -> None:

@@ -124,8 +124,8 @@ def test_a_query_that_the_database_refuses_is_5(run: Any, shop: str) -> None:
     assert json.loads(run("ask", "--db", shop, "--format", "json", "Broken?").out)["status"] == "error"
 
 
-def test_a_time_limit_is_6(run: Any, shop: str) -> None:
-    outcome = run("ask", "--db", shop, "--timeout", "0.3", "--format", "json", "Endless?")
+def test_a_time_limit_is_6(run: Any, numbers: str) -> None:
+    outcome = run("ask", "--db", numbers, "--timeout", "0.3", "--format", "json", "Endless?")
     assert outcome.code == 6
     assert outcome.err.startswith("error: ")
     assert json.loads(outcome.out)["status"] == "error"

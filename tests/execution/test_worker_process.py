@@ -75,7 +75,7 @@ plain_values = st.one_of(
     st.binary(),
     st.dates(),
     st.datetimes().map(lambda moment: moment.replace(fold=0)),
-    st.datetimes(timezones=st.just(dt.UTC)),
+    st.datetimes(timezones=st.just(dt.UTC)).map(lambda moment: moment.replace(fold=0)),
     st.times().map(lambda time: time.replace(fold=0)),
     st.timedeltas(),
     st.decimals(),
@@ -144,10 +144,11 @@ def test_odd_duckdb_values(duckdb_shop: Any) -> None:
 )
 def test_sqlite_hogs_end_in_time(small_file: Path, sql: str) -> None:
     with sqlite_driver(small_file) as driver:
+        run(driver, "SELECT 1")
         started = time.monotonic()
         with pytest.raises(LimitReached):
             run(driver, sql, Limits(timeout_s=1.0, max_memory_mib=256))
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 2.5
         assert run(driver, "SELECT a FROM t").rows == ((1,), (2,))
 
 

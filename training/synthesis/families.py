@@ -154,7 +154,10 @@ _UNITS = {
     "month": ("month of the year", ""),
 }  # fmt: skip
 _START = "(what is|what's|show|show me|give me|find|tell me|get|calculate|compute|return|i need|)"
-_LIST = "(show|list|give|display|find|return|get|show me|give me|tell me|list out|print|what are|please list|i want|i need to see|can you show|pull|fetch)"
+_LIST = (
+    "(show|list|give|display|find|return|get|show me|give me|tell me|list out|print|what are|please "
+    "list|i want|i need to see|can you show|pull|fetch)"
+)
 
 
 class _Writer:
@@ -315,7 +318,8 @@ class _Writer:
         if said.startswith("of "):
             return f"with {article(words)} {said}", f"have {article(words)} {said}", form
         post = self.pick(
-            "(with {w} {c}|with {aw} {c}|with {aw} of {c}|with {w} {c}|whose {w} is {c}|where the {w} is {c}|having {w} {c}|that have {aw} {c}|"
+            "(with {w} {c}|with {aw} {c}|with {aw} of {c}|with {w} {c}|whose {w} is {c}|where the {w} is "
+            "{c}|having {w} {c}|that have {aw} {c}|"
             "where {w} {c}|{w} {c})"
         )
         if "exceed" in said or "maximum" in said or "minimum" in said or "excess" in said:
@@ -470,20 +474,36 @@ class _Writer:
                 condition.pred = self.pick(f"are (not in|outside|not from) {value}")
             else:
                 condition.post = self.pick(
-                    f"(whose {words} is not|with {words} other than|with {words} not|where the {words} is not|where {words} is different from) {value}"
+                    f"(whose {words} is not|with {words} other than|with {words} not|where the {words} is not|where "
+                    f"{words} is different from) {value}"
                 )
                 condition.pred = self.pick(
                     f"(have {article(words)} other than|do not have the {words}|don't have {words}) {value}"
                 )
             return condition
         condition.form = [f.token, "=", token]
-        options = [f"with {words} {value}", f"whose {words} is {value}", f"where the {words} is {value}", f"with the {words} {value}",
-                   f"having {words} {value}", f"where {words} = {value}", f"that have {words} {value}", f"with {value} as {words}"]  # fmt: skip
+        options = [
+            f"with {words} {value}",
+            f"whose {words} is {value}",
+            f"where the {words} is {value}",
+            f"with the {words} {value}",
+            f"having {words} {value}",
+            f"where {words} = {value}",
+            f"that have {words} {value}",
+            f"with {value} as {words}",
+        ]
         pred = [f"have the {words} {value}", f"have {value} as (their |)({words})"]
         lead = f.words
         if _PLACES.search(lead):
-            options += [f"in {value}", f"from {value}", f"in {value}", f"from {value}", f"in the {words} {value}", f"in the {words} of {value}",
-                        f"{'based' if people_words(entity.noun) else 'located'} in {value}"]  # fmt: skip
+            options += [
+                f"in {value}",
+                f"from {value}",
+                f"in {value}",
+                f"from {value}",
+                f"in the {words} {value}",
+                f"in the {words} of {value}",
+                f"{'based' if people_words(entity.noun) else 'located'} in {value}",
+            ]
             pred = [
                 f"are in {value}",
                 f"are from {value}",
@@ -563,10 +583,12 @@ class _Writer:
         words = link.parent.noun if link else self.words(f)
         if missing:
             post = self.pick(
-                f"(without {article(words)}|without any {words}|with no {words}|that have no {words}|missing {article(words)}|where the {words} is (missing|empty|unknown|not set|null)|lacking {article(words)})"
+                f"(without {article(words)}|without any {words}|with no {words}|that have no {words}|missing "
+                f"{article(words)}|where the {words} is (missing|empty|unknown|not set|null)|lacking {article(words)})"
             )
             pred = self.pick(
-                f"(have no {words}|do not have {article(words)}|don't have {article(words)}|are missing {article(words)}|lack {article(words)})"
+                f"(have no {words}|do not have {article(words)}|don't have {article(words)}|are missing {article(words)}|"
+                f"lack {article(words)})"
             )
         else:
             post = self.pick(
@@ -595,7 +617,8 @@ class _Writer:
             )
             verb, third = self.rng.choice((("start", "starts"), ("begin", "begins"), ("start", "starts")))
             post = self.pick(
-                f"(whose {words} {third} with|with {article(words)} (that {third}|{verb}{'n' if verb == 'begin' else ''}ing|{third[:-1]}{'n' if verb == 'begin' else ''}ing) with) {shown}"
+                f"(whose {words} {third} with|with {article(words)} (that {third}|{verb}{'n' if verb == 'begin' else ''}ing|"
+                f"{third[:-1]}{'n' if verb == 'begin' else ''}ing) with) {shown}"
             )
             return _Condition(
                 post,
@@ -604,7 +627,7 @@ class _Writer:
                 {entity.place},
                 fields={id(f)},
             )
-        parts = [w for w in re.findall(r"[A-Za-z]{4,}", cell)]
+        parts = re.findall(r"[A-Za-z]{4,}", cell)
         if not parts:
             raise Unfit("no word")
         part = self.rng.choice(parts)
@@ -624,7 +647,9 @@ class _Writer:
                 fields={id(f)},
             )
         post = self.pick(
-            f"(whose {words} (contains|includes|mentions)|with {quoted} in the|with {quoted} in (their|its)|having {words} containing|with {article(words)} (containing|that contains|that includes|like))"
+            f"(whose {words} (contains|includes|mentions)|with {quoted} in the|with {quoted} in (their|its)"
+            f"|having {words} containing|with {article(words)} (containing|that contains|that includes|like)"
+            ")"
         )
         post = f"{post} {words}" if post.endswith((" the", "their", "its")) else f"{post} {quoted}"
         return _Condition(
@@ -644,8 +669,13 @@ class _Writer:
         empties = [f for f in entity.fields if 0 < f.filled < f.rows and f.role != "other"]
         texts = [f for f in entity.having("text", "long", "category") if f.samples]
         for name, found, weight in (
-            ("cell", cells, 5), ("number", numbers, 3.5), ("date", days, 2.5), ("bool", flags, 1.5), ("null", empties, 0.7), ("text", texts, 0.6),
-        ):  # fmt: skip
+            ("cell", cells, 5),
+            ("number", numbers, 3.5),
+            ("date", days, 2.5),
+            ("bool", flags, 1.5),
+            ("null", empties, 0.7),
+            ("text", texts, 0.6),
+        ):
             if found:
                 kinds.append((name, weight))
         if not kinds:
@@ -680,8 +710,17 @@ class _Writer:
         if cells and self.chance(0.5):
             f = cells[0]
             value, token = self.named(f, self.cell(f))
-            options = [f"of {noun} {value}", f"for {noun} {value}", f"for the {noun} {value}", f"whose {noun} is {value}", f"with {noun} {value}", f"of the {noun} {value}",
-                       f"belonging to {value}", f"for {value}", f"of {value}"]  # fmt: skip
+            options = [
+                f"of {noun} {value}",
+                f"for {noun} {value}",
+                f"for the {noun} {value}",
+                f"whose {noun} is {value}",
+                f"with {noun} {value}",
+                f"of the {noun} {value}",
+                f"belonging to {value}",
+                f"for {value}",
+                f"of {value}",
+            ]
             if people_words(parent.noun) or re.search(
                 r"company|supplier|vendor|carrier|brand|artist|band", parent.noun
             ):
@@ -735,15 +774,15 @@ class _Writer:
     @staticmethod
     def single(pred: str) -> str:
         """A predicate of a plural, said of one."""
-        for many, one in (
+        for plain, one in (
             ("are ", "is "),
             ("have ", "has "),
             ("were ", "was "),
             ("do not ", "does not "),
             ("don't ", "doesn't "),
         ):
-            if pred.startswith(many):
-                return one + pred[len(many) :].replace(" their ", " its ")
+            if pred.startswith(plain):
+                return one + pred[len(plain) :].replace(" their ", " its ")
         first, _, rest = pred.partition(" ")
         if first.endswith("ed") or first in ("began", "can"):
             return pred
@@ -808,7 +847,14 @@ class _Writer:
     ) -> list[Piece]:  # fmt: skip
         items = list(items)
         said = list(where or [])
-        if any(said[n] in items and said[n + 1] == "=" for n in range(len(said) - 1) if isinstance(said[n], tuple)) and not group:
+        if (
+            any(
+                said[n] in items and said[n + 1] == "="
+                for n in range(len(said) - 1)
+                if isinstance(said[n], tuple)
+            )
+            and not group
+        ):
             shown = [x for x in items if isinstance(x, tuple)]
             if len(shown) == len([x for x in shown if x in said]) and "count" not in items:
                 raise Unfit("shows what was asked")
@@ -883,7 +929,9 @@ class _Writer:
             (
                 f
                 for f in entity.having("measure")
-                if re.search(r"\b(quantity|units sold|shares)$", f.words) and "stock" not in f.words and entity.parents
+                if re.search(r"\b(quantity|units sold|shares)$", f.words)
+                and "stock" not in f.words
+                and entity.parents
             ),
             None,
         )
@@ -893,11 +941,19 @@ class _Writer:
         return ["{", quantity.token, "*", price.token, "}"] if quantity and price else None
 
     def metric(
-        self, entity: Entity, said: str, *, counts: float = 0.5, group: _Group | None = None, extremes: bool = True
+        self,
+        entity: Entity,
+        said: str,
+        *,
+        counts: float = 0.5,
+        group: _Group | None = None,
+        extremes: bool = True,
     ) -> _Metric:
         """A number about rows of ``entity``; ``said`` is the plural noun phrase, with conditions."""
         measures = [
-            f for f in entity.having("measure") if not re.search(r"latitude|longitude|^lat$|^long$|number$|^floor$|code", f.words)
+            f
+            for f in entity.having("measure")
+            if not re.search(r"latitude|longitude|^lat$|^long$|number$|^floor$|code", f.words)
         ]
         made = self.product(entity)
         if made and self.chance(0.45):
@@ -920,7 +976,10 @@ class _Writer:
             ]
             if links and self.chance(0.12):
                 link = self.rng.choice(links)
-                phrase = f"number of {self.pick('(different|distinct|unique)')} {plural(self.noun(link.parent))} {self.pick('(in|among|across)')} {said}"
+                phrase = (
+                    f"number of {self.pick('(different|distinct|unique)')} {plural(self.noun(link.parent))} "
+                    f"{self.pick('(in|among|across)')} {said}"
+                )
                 return _Metric(
                     phrase, ["count", "distinct", link.column.token], {entity.place}, True, "most", "fewest"
                 )
@@ -932,7 +991,9 @@ class _Writer:
         words = self.words(f)
         money = MONEY.search(f.words)
         additive = not NOT_ADDITIVE.search(f.words)
-        word = self.rng.choices(("sum", "avg", "max", "min"), (5 if additive else 0, 4, *((1.2, 1.2) if extremes else (0, 0))))[0]
+        word = self.rng.choices(
+            ("sum", "avg", "max", "min"), (5 if additive else 0, 4, *((1.2, 1.2) if extremes else (0, 0)))
+        )[0]
         adjective = self.pick(
             {"sum": "(total|total|total|overall|combined|sum of)", "avg": "(average|average|average|mean|avg)",
              "max": "(maximum|highest|max|largest|biggest)", "min": "(minimum|lowest|min|smallest)"}[word]
@@ -990,7 +1051,8 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
             return text, w.core(items, conditions[0].form)
         said, where = w.subject(entity, conditions)
         text = w.pick(
-            f"({_LIST} (all |all the |the |){said}|(which are|what are|list) the {said}|{said}|{_LIST} the names of (all |the |){said}|names of {said})"
+            f"({_LIST} (all |all the |the |){said}|(which are|what are|list) the {said}|{said}|{_LIST} the "
+            f"names of (all |the |){said}|names of {said})"
         )
         if "names" in text and not re.search("name|title", label[0].words):
             raise Unfit("no names")
@@ -1033,8 +1095,10 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
         w.rng,
     )
     text = w.pick(
-        f"(what are the {names} of (all |all the |the |){said}|{_LIST} the {names} of (all|all the|the|each of the|) {said}|{_LIST} (the |){names} for (all |the |){said}"
-        f"|{names} of {said}|{names} for {said}|for (all |the |){said}, (show|list|give|what are) the {names}|{said}: {names}|{_LIST} {names} of {said})"
+        f"(what are the {names} of (all |all the |the |){said}|{_LIST} the {names} of (all|all the|the|"
+        f"each of the|) {said}|{_LIST} (the |){names} for (all |the |){said}"
+        f"|{names} of {said}|{names} for {said}|for (all |the |){said}, (show|list|give|what are) the "
+        f"{names}|{said}: {names}|{_LIST} {names} of {said})"
     )
     return text, w.core([*(f.token for f in chosen), *extra], where)
 
@@ -1060,13 +1124,18 @@ def _counting(w: _Writer) -> tuple[str, list[Piece]]:
                 f = w.any_of(distinct)
                 things, token = plural(w.words(f)), f.token
             text = w.pick(
-                f"(how many (different|distinct|unique) {things} (are there |do we have |)(for|among|in|across|of) (all |the |){said}|(number|count) of (distinct|unique|different) {things} (of|for|among|in) {said}|how many (different|unique|distinct) {things} do (the |){said} have)"
+                f"(how many (different|distinct|unique) {things} (are there |do we have |)(for|among|in|across|"
+                f"of) (all |the |){said}|(number|count) of (distinct|unique|different) {things} (of|for|among|"
+                f"in) {said}|how many (different|unique|distinct) {things} do (the |){said} have)"
             )
             return text, w.core(["count", "distinct", token], where)
         said, where = w.subject(entity, conditions)
         text = w.pick(
-            f"(how many {said} are there|how many {said} (do we have|exist|are there in total|are in the database)|how many {said}|count (the |all |){said}|number of {said}"
-            f"|what is the (total |)number of {said}|{_START} the (number|count|total number) of (all |){said}|total {said}|count of {said}|how many {said} are there|(give me|show|get) a count of {said})"
+            f"(how many {said} are there|how many {said} (do we have|exist|are there in total|are in the "
+            f"database)|how many {said}|count (the |all |){said}|number of {said}"
+            f"|what is the (total |)number of {said}|{_START} the (number|count|total number) of (all |)"
+            f"{said}|total {said}|count of {said}|how many {said} are there|(give me|show|get) a count of "
+            f"{said})"
         )
         return text, w.core(["count", "*"], where)
     said, where = w.subject(entity, conditions)
@@ -1101,9 +1170,12 @@ def _ordering(w: _Writer, group: _Group, metric: _Metric) -> tuple[str, list[Pie
     if draw < 0.78:
         down = w.chance(0.7)
         text = w.pick(
-            f"(, sorted by {name} (descending|in descending order|desc)|, (highest|largest) first|, from (highest to lowest|most to least|high to low)|, (ordered|sorted) from (highest to lowest|largest to smallest)|, in descending order of {name}| in descending order)"
+            f"(, sorted by {name} (descending|in descending order|desc)|, (highest|largest) first|, from "
+        "(highest to lowest|most to least|high to low)|, (ordered|sorted) from (highest to lowest|largest "
+        f"to smallest)|, in descending order of {name}| in descending order)"
             if down else
-            f"(, sorted by {name} (ascending|in ascending order)|, (lowest|smallest) first|, from (lowest to highest|low to high)|, in ascending order of {name})"
+            f"(, sorted by {name} (ascending|in ascending order)|, (lowest|smallest) first|, from (lowest "
+        f"to highest|low to high)|, in ascending order of {name})"
         )  # fmt: skip
         return text, [*metric.form, "desc" if down else "asc"], None
     if draw < 0.9:
@@ -1141,10 +1213,17 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
                 raise Unfit("one of many")
             said = entity.noun
         else:
-            op, words = w.rng.choice((
-                (">", f"more than {shown}"), (">=", f"at least {shown}"), (">", f"over {shown}"), (">=", f"{shown} or more"), ("<", f"fewer than {shown}"), ("=", f"exactly {shown}")
-            ))  # fmt: skip
-        measure = [f for f in entity.having("measure")]
+            op, words = w.rng.choice(
+                (
+                    (">", f"more than {shown}"),
+                    (">=", f"at least {shown}"),
+                    (">", f"over {shown}"),
+                    (">=", f"{shown} or more"),
+                    ("<", f"fewer than {shown}"),
+                    ("=", f"exactly {shown}"),
+                )
+            )
+        measure = entity.having("measure")
         if measure and w.chance(0.3):
             f = w.rng.choice(measure)
             metric = _Metric(f"average {w.words(f)}", ["avg", f.token], set(), False)
@@ -1153,7 +1232,9 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
                 ((">", "(above|over|greater than|higher than)"), ("<", "(below|under|less than)"))
             )
             text = w.pick(
-                f"((which|what) {group.nouns} have an {metric.phrase} of {said} {more} {value}|{_LIST} (the |){group.nouns} (with an|whose) {metric.phrase} of {said} (is |){more} {value}|{group.nouns} where the {metric.phrase} of {said} is {more} {value})"
+                f"((which|what) {group.nouns} have an {metric.phrase} of {said} {more} {value}|{_LIST} (the "
+                f"|){group.nouns} (with an|whose) {metric.phrase} of {said} (is |){more} {value}|{group.nouns} "
+                f"where the {metric.phrase} of {said} is {more} {value})"
             )
             text = (
                 text.replace("with an ", "with ").replace("whose average", "with average")
@@ -1162,7 +1243,8 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
             )
             return text, w.core(group.items, where, group=group.keys, having=[*metric.form, op, number])
         text = w.pick(
-            f"((which|what) {group.nouns} have {words} {said}|{_LIST} (all |the |){group.nouns} (with|having|that have|that have had) {words} {said}|{group.nouns} with {words} {said}"
+            f"((which|what) {group.nouns} have {words} {said}|{_LIST} (all |the |){group.nouns} (with|having|"
+            f"that have|that have had) {words} {said}|{group.nouns} with {words} {said}"
             f"|find {group.nouns} (having|with) {words} {said}|which {group.nouns} have {words} {said})"
         )
         items: list[Piece] = group.items
@@ -1188,13 +1270,22 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
     draw = w.rng.random()
     if alone and draw < 0.45:
         text = w.pick(
-            f"(how many {said} (are there|do we have|) (per|for each|in each|by|for every) {group.noun}|how many {said} does each {group.noun} have|{said} (per|by) {group.noun}|count (of |the |){said} (by|per|for each) {group.noun}"
-            f"|for each {group.noun}, how many {said} (are there|do we have)|{_LIST} (each|every) {group.noun} and (the|its|their) number of {said}|{_LIST} {group.nouns} (with|and) (their|the) (number of|count of) {said})"
+            f"(how many {said} (are there|do we have|) (per|for each|in each|by|for every) {group.noun}|"
+            f"how many {said} does each {group.noun} have|{said} (per|by) {group.noun}|count (of |the |)"
+            f"{said} (by|per|for each) {group.noun}"
+            f"|for each {group.noun}, how many {said} (are there|do we have)|{_LIST} (each|every) {group.noun} "
+            f"and (the|its|their) number of {said}|{_LIST} {group.nouns} (with|and) (their|the) (number "
+            f"of|count of) {said})"
         )
     else:
         text = w.pick(
-            f"({_START} the {phrase} (per|by|for each|for every|of each|in each|grouped by|broken down by|split by|across) {group.noun}|{phrase} (per|by) {group.noun}|{phrase} (by|per|for each) {group.noun}|for (each|every) {group.noun}, {_START} the {phrase}"
-            f"|{_LIST} {group.nouns} (and|with|along with) (their|the) {phrase}|{_LIST} (each|every) {group.noun} (and|with) (its|the) {phrase}|what is the {phrase} (for each|per|by|in each) {group.noun}|break down (the |){phrase} by {group.noun}|how does the {phrase} (differ|vary|compare) (by|across|between) {group.nouns}|{phrase} for (all|the different|the various|each of the) {group.nouns})"
+            f"({_START} the {phrase} (per|by|for each|for every|of each|in each|grouped by|broken down by|"
+            f"split by|across) {group.noun}|{phrase} (per|by) {group.noun}|{phrase} (by|per|for each) {group.noun}|"
+            f"for (each|every) {group.noun}, {_START} the {phrase}"
+            f"|{_LIST} {group.nouns} (and|with|along with) (their|the) {phrase}|{_LIST} (each|every) {group.noun} "
+            f"(and|with) (its|the) {phrase}|what is the {phrase} (for each|per|by|in each) {group.noun}|"
+            f"break down (the |){phrase} by {group.noun}|how does the {phrase} (differ|vary|compare) (by|"
+            f"across|between) {group.nouns}|{phrase} for (all|the different|the various|each of the) {group.nouns})"
         ).replace(f" by {group.nouns}", f" by {group.noun}")
     return text + ending, w.core(
         [*group.items, *metric.form, *(second.form if second else [])],
@@ -1251,7 +1342,8 @@ def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
         if "paid" in adjective and not people_words(entity.noun):
             adjective = ""
         with_it = w.pick(
-            f"with the {'(highest|highest|largest|greatest|biggest|maximum|most)' if top else '(lowest|lowest|smallest|least|minimum)'} {words}"
+            f"with the {'(highest|highest|largest|greatest|biggest|maximum|most)' if top else '(lowest|lowest|smallest|least|minimum)'} "
+            f"{words}"
         )
     other = (
         w.rng.sample(
@@ -1272,15 +1364,19 @@ def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
         who = people_words(entity.noun) and w.chance(0.4) and not other
         if adjective and w.chance(0.6):
             text = w.pick(
-                f"({'who is the' if who else '(what is|which is|find|show|show me|give me|return) ' + of + 'the'} {adjective} {said}|{'who is the' if who else 'what is ' + of + 'the'} {adjective} {said}|{of}the {adjective} {said})"
-                if not other or True
-                else ""
+                f"({'who is the' if who else '(what is|which is|find|show|show me|give me|return) ' + of + 'the'} "
+                f"{adjective} {said}|{'who is the' if who else 'what is ' + of + 'the'} {adjective} {said}|{of}the "
+                f"{adjective} {said})"
             )
         elif other:
             text = w.pick(f"(what is|find|show|give|return) {of}the {said} {with_it}")
         else:
+            asked = (
+                f"{'who' if who and not conditions else f'which {said}'} has {with_it.removeprefix('with ')}"
+            )
             text = w.pick(
-                f"((which|what) {said} has the {with_it.removeprefix('with the ')}|(find|show|show me|what is|give me|return) the {said} {with_it}|{said} {with_it}|{'who has the ' + with_it.removeprefix('with the ') if who and not conditions else 'which ' + said + ' has the ' + with_it.removeprefix('with the ')})"
+                f"((which|what) {said} has the {with_it.removeprefix('with the ')}|(find|show|show me|what is|"
+                f"give me|return) the {said} {with_it}|{said} {with_it}|{asked})"
             )
         if w.chance(0.15) and not other and f.role == "measure":
             items = [*items, f.token]
@@ -1289,11 +1385,14 @@ def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
     _, shown, token = w.limit()
     if adjective and w.chance(0.5):
         text = w.pick(
-            f"({_LIST} {of}the {shown} {adjective} {said}|(what are|which are) {of}the {shown} {adjective} {said}|{shown} {adjective} {said}|{_LIST} {of}the top {shown} {adjective} {said})"
+            f"({_LIST} {of}the {shown} {adjective} {said}|(what are|which are) {of}the {shown} {adjective} "
+            f"{said}|{shown} {adjective} {said}|{_LIST} {of}the top {shown} {adjective} {said})"
         )
     else:
         text = w.pick(
-            f"({_LIST} {of}the (top |){shown} {said} {with_it}|{_LIST} {of}the {'top' if top else 'bottom'} {shown} {said} by {words}|{'top' if top else 'bottom'} {shown} {said} by {words}|which {shown} {said} have the {with_it.removeprefix('with the ')}|what are {of}the {shown} {said} {with_it})"
+            f"({_LIST} {of}the (top |){shown} {said} {with_it}|{_LIST} {of}the {'top' if top else 'bottom'} "
+            f"{shown} {said} by {words}|{'top' if top else 'bottom'} {shown} {said} by {words}|which {shown} "
+            f"{said} have the {with_it.removeprefix('with the ')}|what are {of}the {shown} {said} {with_it})"
         )
     if w.chance(0.2) and not other:
         items = [*items, f.token]
@@ -1342,7 +1441,8 @@ def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
     if one:
         if plain and top and group.field is not None and group.tables == {entity.place} and w.chance(0.35):
             text = w.pick(
-                f"(what is the|which is the|find the|show the) (most common|most frequent|most popular) {group.noun} (of|for|among|across) (all |the |){said}"
+                f"(what is the|which is the|find the|show the) (most common|most frequent|most popular) {group.noun} "
+                f"(of|for|among|across) (all |the |){said}"
             )
         elif plain and top and group.entity is not None and not conditions and w.chance(0.12):
             text = w.pick(
@@ -1350,7 +1450,9 @@ def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
             )
         else:
             text = w.pick(
-                f"((which|what|which) {group.noun} has the {degree} {thing}|(find|show|what is|give me|return|name) the {group.noun} with the {degree} {thing}|{group.noun} with the {degree} {thing}|{'who has the' if who else 'which ' + group.noun + ' has'} {degree} {thing})"
+                f"((which|what|which) {group.noun} has the {degree} {thing}|(find|show|what is|give me|return|"
+                f"name) the {group.noun} with the {degree} {thing}|{group.noun} with the {degree} {thing}|"
+                f"{'who has the' if who else 'which ' + group.noun + ' has'} {degree} {thing})"
             )
         if show:
             text = w.pick(
@@ -1366,7 +1468,11 @@ def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
         else word
     )
     text = w.pick(
-        f"({_LIST} the {word} {shown} {group.nouns} by {phrase}|{word} {shown} {group.nouns} by {phrase}|{_LIST} the {shown} {group.nouns} with the {degree} {thing}|(which|what) {shown} {group.nouns} have the {degree} {thing}|(what are|which are) the {word} {shown} {group.nouns} (by|in terms of|based on|ranked by) {phrase}|(which|what) are the {word} {shown} {group.nouns} by {phrase}|{shown} {group.nouns} with the {degree} {thing}"
+        f"({_LIST} the {word} {shown} {group.nouns} by {phrase}|{word} {shown} {group.nouns} by {phrase}|"
+        f"{_LIST} the {shown} {group.nouns} with the {degree} {thing}|(which|what) {shown} {group.nouns} "
+        f"have the {degree} {thing}|(what are|which are) the {word} {shown} {group.nouns} (by|in terms "
+        f"of|based on|ranked by) {phrase}|(which|what) are the {word} {shown} {group.nouns} by {phrase}|"
+        f"{shown} {group.nouns} with the {degree} {thing}"
         + (f"|{_LIST} the {shown} {best} {group.nouns} by {phrase})" if best != word and top else ")")
     )
     if show:
@@ -1408,26 +1514,49 @@ def _through(w: _Writer) -> tuple[str, list[Piece]]:
             raise Unfit("back to itself")
         things, where = w.subject(link.child, inside)
         w.required.add(entity.place)
-        posts = "(with|that have|having|who have) {t}" if people_words(entity.noun) else "(with|that have|having) {t}"
+        posts = (
+            "(with|that have|having|who have) {t}"
+            if people_words(entity.noun)
+            else "(with|that have|having) {t}"
+        )
         pred = "have {t}"
     else:
-        others = [e for e in w.domain.entities if e is not entity and not e.verbal and e.label and e.children and e.rows > 1]
+        others = [
+            e
+            for e in w.domain.entities
+            if e is not entity and not e.verbal and e.label and e.children and e.rows > 1
+        ]
         other = w.any_of_entities(others)
         path = needed_tables([("t", entity.place), ("t", other.place)], w.domain.context)
         between = [w.domain.entities[k] for k in path - {entity.place, other.place}]
-        if not 1 <= len(between) <= 3 or any(len(c) and c[-1].parent is other for c in w.domain.chains(entity)):
+        if not 1 <= len(between) <= 3 or any(
+            len(c) and c[-1].parent is other for c in w.domain.chains(entity)
+        ):
             raise Unfit("not tied")
         if any(c[-1].parent is entity for c in w.domain.chains(other)):
             raise Unfit("not tied")
         noun = w.noun(other)
         w.required = set(path)
         names = " ".join(e.noun for e in between)
-        if re.search("order|sale|purchase|invoice", names) and people_words(entity.noun) and re.search("product|item|track|book|article", other.noun):
-            posts, pred = "who (bought|ordered|purchased|have bought|have ordered) {t}", "(bought|ordered|purchased|have bought) {t}"
+        if (
+            re.search("order|sale|purchase|invoice", names)
+            and people_words(entity.noun)
+            and re.search("product|item|track|book|article", other.noun)
+        ):
+            posts, pred = (
+                "who (bought|ordered|purchased|have bought|have ordered) {t}",
+                "(bought|ordered|purchased|have bought) {t}",
+            )
         elif people_words(entity.noun) and re.search("course|class|programme|subject", other.noun):
-            posts, pred = "(who take|taking|who took|enrolled in|in) {t}", "(take|are enrolled in|took|have taken) {t}"
+            posts, pred = (
+                "(who take|taking|who took|enrolled in|in) {t}",
+                "(take|are enrolled in|took|have taken) {t}",
+            )
         else:
-            posts, pred = "(with|that have|having|related to|linked to|that are tied to) {t}", "(have|are linked to|are related to) {t}"
+            posts, pred = (
+                "(with|that have|having|related to|linked to|that are tied to) {t}",
+                "(have|are linked to|are related to) {t}",
+            )
         if len(other.label) == 1 and w.chance(0.55):
             f = other.label[0]
             value, token = w.named(f, w.cell(f))
@@ -1442,10 +1571,16 @@ def _through(w: _Writer) -> tuple[str, list[Piece]]:
     if not post:
         raise Unfit("odd words")
     if w.chance(0.3):
-        key: list[Piece] = [entity.key.token] if entity.key else [f.token for f in w.label(entity)][:1]
-        text = w.pick(f"(how many {said} {post} are there|how many {said} {w.pick(pred).format(t=things)}|number of {said} {post}|count (the |){said} {post})")
+        key: list[Piece] = [(entity.key or w.label(entity)[0]).token]
+        text = w.pick(
+            f"(how many {said} {post} are there|how many {said} {w.pick(pred).format(t=things)}|number of "
+            f"{said} {post}|count (the |){said} {post})"
+        )
         return text, w.core(["count", "distinct", *key], where)
-    text = w.pick(f"({_LIST} (the |all |){said} {post}|(which|what) {said} {w.pick(pred).format(t=things)}|{said} {post}|which {said} {w.pick(pred).format(t=things)})")
+    text = w.pick(
+        f"({_LIST} (the |all |){said} {post}|(which|what) {said} {w.pick(pred).format(t=things)}|{said} "
+        f"{post}|which {said} {w.pick(pred).format(t=things)})"
+    )
     return text, w.core([f.token for f in w.label(entity)], where, distinct=True)
 
 
@@ -1455,6 +1590,8 @@ def _never(w: _Writer) -> tuple[str, list[Piece]]:
     child = link.child
     inside = w.conditions(child, w.rng.choices((0, 1), (2.5, 1))[0]) if not child.verbal else []
     w.required = set()
+    if any(entity.place in c.tables for c in inside):
+        raise Unfit("back to itself")
     things, inner_where = w.subject(child, inside)
     deep = w.required
     inner = w.core([link.column.token], inner_where, required=deep)
@@ -1545,9 +1682,11 @@ def _average(w: _Writer) -> tuple[str, list[Piece]]:
         else "(below|lower than|less than|smaller than|under)"
     )
     test: list[Piece] = [f.token, ">" if up else "<", "[", "select", "avg", f.token, "]"]
-    form = [*where, *(["and"] if where else []), *test]
+    form: list[Piece] = [*where, *(["and"] if where else []), *test]
     tail = w.pick(
-        f"(with {article(words)} {more} (the |)average|whose {words} is {more} (the |)average|with {more}-average {words}|with {words} {more} the average {words}|that have {article(words)} {more} the average|whose {words} is {more} the average {words} of all {plural(entity.noun)})"
+        f"(with {article(words)} {more} (the |)average|whose {words} is {more} (the |)average|with {more}-average "
+        f"{words}|with {words} {more} the average {words}|that have {article(words)} {more} the average|"
+        f"whose {words} is {more} the average {words} of all {plural(entity.noun)})"
     )
     tail = re.sub(r"is exceeding", "exceeds", tail)
     if not re.match(r"with (above|below)", tail):
@@ -1565,7 +1704,7 @@ def _average(w: _Writer) -> tuple[str, list[Piece]]:
     text = w.pick(f"({_LIST} (all |the |){said} {tail}|{said} {tail}|(which|what) are the {said} {tail})")
     if w.chance(0.25):
         items.append(f.token)
-        text += w.pick(f" (and|with) (their|the) {words}")
+        text += w.pick(f"( and their|, along with their| and show their) {words}")
     return text, w.core(items, form)
 
 
@@ -1580,9 +1719,8 @@ def _both(w: _Writer) -> tuple[str, list[Piece]]:
         not group.field
         or any(id(group.field) in c.fields for c in (first, second))
         or first.form == second.form
-    ):
-        if group.entity is None or not group.entity.label:
-            raise Unfit("nothing to combine")
+    ) and (group.entity is None or not group.entity.label):
+        raise Unfit("nothing to combine")
     w.required = set()
     noun = plural(w.noun(entity))
     one, a = w.subject(entity, [first], noun=noun)
@@ -1592,9 +1730,14 @@ def _both(w: _Writer) -> tuple[str, list[Piece]]:
     kind = w.rng.choice(("intersect", "intersect", "except", "union"))
     w.required = required
     text = {
-        "intersect": f"((which|what) {group.nouns} have both {one} and {two}|{_LIST} (the |){group.nouns} (that have|with|having) both {one} and {two}|{_LIST} the {group.nouns} (shared by|common to) {one} and {two}|{group.nouns} with {one} as well as {two})",
-        "except": f"((which|what) {group.nouns} have {one} but (no|not any) {two}|{_LIST} (the |){group.nouns} (with|that have) {one} but (no|not|without) {two}|{group.nouns} (with|that have) {one} but no {two})",
-        "union": f"({_LIST} (the |all |){group.nouns} (with|that have|of) {one} or {two}|(which|what) {group.nouns} have {one} or {two}|{group.nouns} of {one} or of {two})",
+        "intersect": f"((which|what) {group.nouns} have both {one} and {two}|{_LIST} (the |){group.nouns} (that have|"
+        f"with|having) both {one} and {two}|{_LIST} the {group.nouns} (shared by|common to) {one} and "
+        f"{two}|{group.nouns} with {one} as well as {two})",
+        "except": f"((which|what) {group.nouns} have {one} but (no|not any) {two}|{_LIST} (the |){group.nouns} "
+        f"(with|that have) {one} but (no|not|without) {two}|{group.nouns} (with|that have) {one} but "
+        f"no {two})",
+        "union": f"({_LIST} (the |all |){group.nouns} (with|that have|of) {one} or {two}|(which|what) {group.nouns} "
+        f"have {one} or {two}|{group.nouns} of {one} or of {two})",
     }[kind]
     return w.pick(text), [*cores[0], kind, *cores[1]]
 
@@ -1630,7 +1773,9 @@ def _in_time(w: _Writer) -> tuple[str, list[Piece]]:
         if len(conditions) == 1 and w.chance(0.5):
             return f"how many {plural(w.noun(entity))} {condition.pred}", w.core(["count", "*"], where)
         text = w.pick(
-            f"(how many {said} (were there|are there|did we have|do we have|)|how many {said}|number of {said}|count (the |){said}|(what is|what was) the (total |)number of {said}|{said} count|count of {said}|total number of {said})"
+            f"(how many {said} (were there|are there|did we have|do we have|)|how many {said}|number of "
+            f"{said}|count (the |){said}|(what is|what was) the (total |)number of {said}|{said} count|count "
+            f"of {said}|total number of {said})"
         )
         return text, w.core(["count", "*"], where)
     if draw < 0.62 and entity.having("measure"):
@@ -1668,7 +1813,8 @@ def _in_time(w: _Writer) -> tuple[str, list[Piece]]:
             raise Unfit("no columns")
         names = join_words([w.words(x) for x in chosen], w.rng)
         text = w.pick(
-            f"({_LIST} the {names} of (all |the |){said}|{names} of {said}|what (are|were) the {names} of (the |){said}|{_LIST} {said} with their {names})"
+            f"({_LIST} the {names} of (all |the |){said}|{names} of {said}|what (are|were) the {names} of "
+            f"(the |){said}|{_LIST} {said} with their {names})"
         )
         items = [*items, *(x.token for x in chosen)] if "with their" in text else [x.token for x in chosen]
         return text, w.core(items, where)
@@ -1712,13 +1858,16 @@ def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
             text = w.pick(
                 f"((which|what) {group.noun} had the most {said}|(find|show) the {group.noun} with the most {said})"
                 if one
-                else f"({_LIST} the top {shown} {group.nouns} by number of {said}|top {shown} {group.nouns} by {phrase}|(which|what) {shown} {group.nouns} had the most {said})"
+                else f"({_LIST} the top {shown} {group.nouns} by number of {said}|top {shown} {group.nouns} by {phrase}|"
+                f"(which|what) {shown} {group.nouns} had the most {said})"
             )
         else:
             text = w.pick(
-                f"((which|what) {group.noun} had the highest {phrase}{late}|{group.noun} with the (highest|largest) {phrase}{late}|(what|which) was the {group.noun} with the highest {phrase}{late})"
+                f"((which|what) {group.noun} had the highest {phrase}{late}|{group.noun} with the (highest|largest)"
+                f" {phrase}{late}|(what|which) was the {group.noun} with the highest {phrase}{late})"
                 if one
-                else f"({_LIST} the top {shown} {group.nouns} by {phrase}{late}|top {shown} {group.nouns} by {phrase}{late}|(who|what|which) were the top {shown} {group.nouns} by {phrase}{late})"
+                else f"({_LIST} the top {shown} {group.nouns} by {phrase}{late}|top {shown} {group.nouns} by {phrase}{late}|"
+                f"(who|what|which) were the top {shown} {group.nouns} by {phrase}{late})"
             )
             if text.startswith("who") and not (group.entity and people_words(group.entity.noun)):
                 text = "which" + text[3:]
@@ -1726,11 +1875,15 @@ def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
             group.items, where, group=group.keys, order=order, limit=token if not one else "1"
         )
     text = w.pick(
-        f"({_START} the {phrase} (per|by|for each|broken down by|for every) {group.noun}{late}|{phrase} (by|per) {group.noun}{late}|for each {group.noun}, (show|give|what was|what is) the {phrase}{late}|{_LIST} {group.nouns} (with|and) (their|the) {phrase}{late}|what was the {phrase} (by|per|for each) {group.noun}{late})"
+        f"({_START} the {phrase} (per|by|for each|broken down by|for every) {group.noun}{late}|{phrase} "
+        f"(by|per) {group.noun}{late}|for each {group.noun}, (show|give|what was|what is) the {phrase}{late}|"
+        f"{_LIST} {group.nouns} (with|and) (their|the) {phrase}{late}|what was the {phrase} (by|per|"
+        f"for each) {group.noun}{late})"
     )
     if metric.form == ["count", "*"] and w.chance(0.4):
         text = w.pick(
-            f"(how many {said} (were there |are there |)(per|for each|by) {group.noun}|{said} (by|per) {group.noun}|count {said} by {group.noun})"
+            f"(how many {said} (were there |are there |)(per|for each|by) {group.noun}|{said} (by|per) {group.noun}|"
+            f"count {said} by {group.noun})"
         )
     ending, order2, limit = _ordering(w, group, metric)
     return text + ending, w.core(
@@ -1780,7 +1933,8 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
         )
         what = f"{said}{did}" if plain else phrase
         text = w.pick(
-            f"((which|what|in which|in what) {name}{by} (had|has|saw) the {degree} {what}|(find|show|what was|what is) the {name}{by} with the {degree} {what}|{name}{by} with the {degree} {what})"
+            f"((which|what|in which|in what) {name}{by} (had|has|saw) the {degree} {what}|(find|show|what "
+            f"was|what is) the {name}{by} with the {degree} {what}|{name}{by} with the {degree} {what})"
         )
         text = re.sub(r"^in (which|what) (.*?) (had|has|saw) the", r"\1 \2 \3 the", text) if not plain else re.sub(
             r"^in (which|what) (.*?) (had|has|saw) the (.*)$", r"in \1 \2 did we have the \4" if best else r"\1 \2 had the \4", text
@@ -1788,9 +1942,18 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
         if w.chance(0.15) and plain and best and not by and not did:
             text = w.pick(f"(what was|which was|what is) (the|our) busiest {name} for {said}")
         return text, w.core(bucket, where, group=bucket, order=order, limit="1")
-    options = f"({_START} the {phrase}{did} (per|by|for each|in each|for every) {name}{by}|{phrase}{did} (by|per) {name}{by}|{phrase}{did} (by|per|each) {name}{by}|for each {name}{by}, (show|what is|give|what was) the {phrase}{did}|{_LIST} the {phrase}{did} (by|per|grouped by|broken down by|for each) {name}{by})"
+    options = (
+        f"({_START} the {phrase}{did} (per|by|for each|in each|for every) {name}{by}|{phrase}{did} (by|"
+        f"per) {name}{by}|{phrase}{did} (by|per|each) {name}{by}|for each {name}{by}, (show|what is|"
+        f"give|what was) the {phrase}{did}|{_LIST} the {phrase}{did} (by|per|grouped by|broken down "
+        f"by|for each) {name}{by})"
+    )
     if plain:
-        options = f"({options[1:-1]}|{said}{did} (per|by|each) {name}{by}|how many {said} (were there |are there |){did} (per|in each|each|by) {name}{by}|how many {said}{did} (per|each) {name}{by}|number of {said}{did} by {name}{by})"
+        options = (
+            f"({options[1:-1]}|{said}{did} (per|by|each) {name}{by}|how many {said} (were there |are there "
+            f"|){did} (per|in each|each|by) {name}{by}|how many {said}{did} (per|each) {name}{by}|number "
+            f"of {said}{did} by {name}{by})"
+        )
     if adverb and w.chance(0.4):
         short = (
             phrase.removeprefix("number of ")
@@ -1800,13 +1963,25 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
             if plain
             else phrase.removeprefix("sum of ")
         )
-        options = f"({adverb} {short}|(show|show me|give me|get|plot|what are the|what is the|list) (the |){adverb} {short}|{adverb} {'number of ' if plain else ''}{short}|{adverb} {short} trend|{adverb} breakdown of {short}|{adverb} {phrase})"
+        options = (
+            f"({adverb} {short}|(show|show me|give me|get|plot|what are the|what is the|list) (the |){adverb} "
+            f"{short}|{adverb} {'number of ' if plain else ''}{short}|{adverb} {short} trend|{adverb} breakdown "
+            f"of {short}|{adverb} {phrase})"
+        )
         options = options.replace("the the", "the")
     elif unit == "by_month" and not by and w.chance(0.2):
-        options = f"((show|show me|what is|plot|) the (trend|development|evolution) of (the |){phrase} (over time|by month|month by month)|how (has|did) the {phrase} (develop|change|evolve) (over time|by month|month over month|from month to month)|{phrase} (over time|month by month)|(the |){phrase} trend by month)"
+        options = (
+            f"((show|show me|what is|plot|) the (trend|development|evolution) of (the |){phrase} (over time|"
+            f"by month|month by month)|how (has|did) the {phrase} (develop|change|evolve) (over time|by "
+            f"month|month over month|from month to month)|{phrase} (over time|month by month)|(the |){phrase} "
+            "trend by month)"
+        )
         options = options.replace("has the", "did the").replace("how (has|did)", "how did")
     elif unit == "year" and not by and w.chance(0.15):
-        options = f"(how did the {phrase} (change|develop) (over the years|from year to year|year by year)|{phrase} (over the years|year by year|each year|every year))"
+        options = (
+            f"(how did the {phrase} (change|develop) (over the years|from year to year|year by year)|{phrase} "
+            "(over the years|year by year|each year|every year))"
+        )
     text = w.pick(options)
     return re.sub(r"what are the (?=total|average|number)", "what is the ", text), w.core(
         [*bucket, *metric.form], where, group=bucket, order=[*bucket, "asc"]
@@ -1817,17 +1992,19 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
     draw = w.rng.random()
     if draw < 0.4:
         entity = w.entity(lambda e: w.product(e) is not None)
-        made = w.product(entity) or []
+        product: list[Piece] = w.product(entity) or []
         conditions = w.conditions(entity, w.rng.choices((0, 1), (2, 1))[0])
         said, where = w.subject(entity, conditions)
         name = w.pick(
-            "(total revenue|revenue|total sales|sales|turnover|total sales value|total value|sales revenue|gross sales|total turnover|overall revenue|total amount)"
+            "(total revenue|revenue|total sales|sales|turnover|total sales value|total value|sales revenue|"
+            "gross sales|total turnover|overall revenue|total amount)"
         )
         tail = w.pick(f"( of {said}| from {said}| for {said})") if conditions or w.chance(0.3) else ""
         if w.chance(0.3):
             return w.pick(
-                f"({_START} the {name}{tail}|{name}{tail}|how much {name.removeprefix('total ').removeprefix('overall ')} did we make{tail}|what is our {name}{tail})"
-            ), w.core(["sum", *made], where)
+                f"({_START} the {name}{tail}|{name}{tail}|how much {name.removeprefix('total ').removeprefix('overall ')} "
+                f"did we make{tail}|what is our {name}{tail})"
+            ), w.core(["sum", *product], where)
         group = w.group(entity)
         if any(
             c.tables & group.tables - {entity.place} or (group.field and id(group.field) in c.fields)
@@ -1839,17 +2016,21 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
             one = w.chance(0.4)
             _, shown, token = w.limit() if not one else (1, "", "1")
             text = w.pick(
-                f"((which|what) {group.noun} (generated|made|brought in|has|had) the (most|highest) {name}{tail}|{group.noun} with the highest {name}{tail}|(best-selling|top-selling|best selling) {group.noun} by {name}{tail})"
+                f"((which|what) {group.noun} (generated|made|brought in|has|had) the (most|highest) {name}{tail}|"
+                f"{group.noun} with the highest {name}{tail}|(best-selling|top-selling|best selling) {group.noun} "
+                f"by {name}{tail})"
                 if one
-                else f"(top {shown} {group.nouns} by {name}{tail}|{_LIST} the top {shown} {group.nouns} by {name}{tail}|{_LIST} the {shown} (best-selling|top-selling|best selling|biggest) {group.nouns} by {name}{tail})"
+                else f"(top {shown} {group.nouns} by {name}{tail}|{_LIST} the top {shown} {group.nouns} by {name}{tail}|"
+                f"{_LIST} the {shown} (best-selling|top-selling|best selling|biggest) {group.nouns} by {name}{tail})"
             )
             return text, w.core(
-                group.items, where, group=group.keys, order=["sum", *made, "desc"], limit=token
+                group.items, where, group=group.keys, order=["sum", *product, "desc"], limit=token
             )
         text = w.pick(
-            f"({name}{tail} (by|per) {group.noun}|{_START} the {name}{tail} (by|per|for each|broken down by) {group.noun}|{_LIST} {group.nouns} (with|and) their {name}{tail})"
+            f"({name}{tail} (by|per) {group.noun}|{_START} the {name}{tail} (by|per|for each|broken down "
+            f"by) {group.noun}|{_LIST} {group.nouns} (with|and) their {name}{tail})"
         )
-        return text, w.core([*group.items, "sum", *made], where, group=group.keys)
+        return text, w.core([*group.items, "sum", *product], where, group=group.keys)
     pairs = (
         (
             r"\b(selling price|unit price|list price|price)$",
@@ -1901,7 +2082,8 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
         one = w.chance(0.5)
         _, shown, token = w.limit() if not one else (1, "", "1")
         text = w.pick(
-            f"(which {w.noun(entity)} has the (highest|largest|biggest) {name}|what is the {entity.noun} with the (largest|highest) {name})"
+            f"(which {w.noun(entity)} has the (highest|largest|biggest) {name}|what is the {entity.noun} "
+            f"with the (largest|highest) {name})"
             if one
             else f"({_LIST} the top {shown} {said} by {name}|{shown} {said} with the (highest|largest|biggest) {name})"
         )
@@ -1918,17 +2100,20 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
     if links and w.chance(0.55):
         link = w.rng.choice(links)
         if made and w.chance(0.6):
-            total, words = list(made), w.pick("(revenue|sales|sales value)")
+            total: list[Piece] = list(made)
+            words = w.pick("(revenue|sales|sales value)")
         else:
             f = w.any_of(measures)
-            total, words = [f.token], w.words(f)
+            total = [f.token]
+            words = w.words(f)
         parent = w.noun(link.parent)
         ratio: list[Piece] = ["sum", *total, "/", "count", "distinct", link.column.token]
         if link.parent.noun.endswith("order") and w.chance(0.5) and len(total) > 1:
             text = w.pick(f"({_START} the average order value{tail}|average order value{tail})")
         else:
             text = w.pick(
-                f"({_START} the (average |mean |)(total |){words} per {parent}{tail}|average {words} per {parent}{tail}|how much {words} is there per {parent} on average{tail})"
+                f"({_START} the (average |mean |)(total |){words} per {parent}{tail}|average {words} per {parent}{tail}|"
+                f"how much {words} is there per {parent} on average{tail})"
             )
             if "average" not in text and "mean" not in text:
                 text = text.replace(f"{words} per", f"average {words} per")
@@ -1938,7 +2123,8 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
     a, b = w.rng.sample(measures, 2)
     ratio = ["sum", a.token, "/", "sum", b.token]
     text = w.pick(
-        f"({_START} the ratio of (total |){w.words(a)} to (total |){w.words(b)}{tail}|total {w.words(a)} divided by total {w.words(b)}{tail}|{_START} the {w.words(a)} per {w.words(b)} overall{tail})"
+        f"({_START} the ratio of (total |){w.words(a)} to (total |){w.words(b)}{tail}|total {w.words(a)} "
+        f"divided by total {w.words(b)}{tail}|{_START} the {w.words(a)} per {w.words(b)} overall{tail})"
     )
     if w.chance(0.35):
         group = w.group(entity)
@@ -1964,8 +2150,13 @@ def _distinct(w: _Writer) -> tuple[str, list[Piece]]:
     words = plural(w.words(f))
     kind = w.pick("(different|distinct|unique)")
     text = w.pick(
-        f"((what|which) {kind} {words} (are there|do we have|exist|occur) (for|among|in|of) (the |all |){said}|{_LIST} (all |the |all the |){kind} {words} of (all |the |){said}|{kind} {words} (of|for) {said}|what are the {kind} {words} of (the |all |){said}|which {words} do (the |){said} have"
-        f"|what (kinds of |){words} are there (for|among) {said}|{_LIST} {words} of {said} without duplicates|what {kind} {words} do (our |the |){said} have|{_LIST} the {kind} values of {f.words} for {said})"
+        f"((what|which) {kind} {words} (are there|do we have|exist|occur) (for|among|in|of) (the |all "
+        f"|){said}|{_LIST} (all |the |all the |){kind} {words} of (all |the |){said}|{kind} {words} "
+        f"(of|for) {said}|what are the {kind} {words} of (the |all |){said}|which {words} do (the |)"
+        f"{said} have"
+        f"|what (kinds of |){words} are there (for|among) {said}|{_LIST} {words} of {said} without duplicates|"
+        f"what {kind} {words} do (our |the |){said} have|{_LIST} the {kind} values of {f.words} for "
+        f"{said})"
     )
     order: list[Piece] | None = None
     if w.chance(0.1):
@@ -1989,7 +2180,7 @@ def write(domain: Domain, family: str, rng: random.Random) -> Draft:
     """One question of ``family`` about ``domain``; raises Unfit when this draw leads nowhere."""
     writer = _Writer(domain, rng)
     text, form = FAMILIES[family][1](writer)
-    used = {k for token in form if isinstance(token, tuple) and token[0] == "lit" for k in (token[2],)}
+    used = {token[-1] for token in form if isinstance(token, tuple) and token[0] == "lit"}
     shown = {ord(text[i + 1]) - 0xE100 for i, c in enumerate(text) if c == "\ue000"}
     if used != shown:
         raise Unfit("a literal unsaid")

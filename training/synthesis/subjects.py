@@ -40,7 +40,8 @@ _BRIEF = frozenset("age sex gpa fee zip day tax vat gdp job pay due end bio tag 
 _DULL = frozenset("tbl t app dim fact ref reference data info".split())
 NOT_ADDITIVE = re.compile(
     r"\b(age|rat(e|ing)|percent\w*|score|height|weight|latitude|longitude|year|rank\w*|grade|temperature|price|fee|"
-    r"average|level|floor|position|speed|gpa|stars|order|sequence|version|month|day|size|number|ratio|mpg|lat|long|maximum|minimum|discount)\b"
+    r"average|level|floor|position|speed|gpa|stars|order|sequence|version|month|day|size|number|"
+    r"ratio|mpg|lat|long|maximum|minimum|discount)\b"
 )
 MONEY = re.compile(
     r"\b(price|cost|amount|fee|salary|budget|revenue|sales|payment|charge|balance|spend|rent|total|income|value|bonus|fare|paid)\b"
@@ -161,7 +162,7 @@ def _is_verbal(words: str) -> bool:
 def _role(
     column: Column, words: str, stats: tuple[int, int, int, Any, Any], samples: list[Any], key: bool
 ) -> str:
-    rows, filled, distinct, low, high = stats
+    _, filled, distinct, low, high = stats
     last = words.split()[-1]
     if key or last in ("id", "uuid", "guid", "rowguid", "key", "ssn", "isbn") or filled == 0:
         return "key"
@@ -182,7 +183,9 @@ def _role(
     texts = [s.strip() for s in samples]
     if all(re.fullmatch(r"[-+\d.,:/ ]*", s) for s in texts):
         return "other"
-    if sum(map(len, texts)) / len(texts) > 40 or re.search(r"\b(comments?|notes?|feedback|details|description|reason|remarks)$", words):
+    if sum(map(len, texts)) / len(texts) > 40 or re.search(
+        r"\b(comments?|notes?|feedback|details|description|reason|remarks)$", words
+    ):
         return "long"
     if any(
         w in words
@@ -297,14 +300,14 @@ def read_domain(
         entities.append(entity)
     for entity in entities:
         singles = [k for k in entity.table.foreign_keys if len(k.columns) == 1 and k.target in places]
-        for key in singles:
-            parent = entities[places[key.target]]
-            between = [k for k in singles if k.target == key.target]
+        for reference in singles:
+            parent = entities[places[reference.target]]
+            between = [k for k in singles if k.target == reference.target]
             back = [k for k in parent.table.foreign_keys if k.target == entity.table.key]
             if parent is entity or len(between) > 1 or back:
                 continue
-            mine = next((f for f in entity.fields if f.column.name == key.columns[0]), None)
-            theirs = next((f for f in parent.fields if f.column.name == key.target_columns[0]), None)
+            mine = next((f for f in entity.fields if f.column.name == reference.columns[0]), None)
+            theirs = next((f for f in parent.fields if f.column.name == reference.target_columns[0]), None)
             if mine and theirs:
                 link = Link(entity, mine, parent, theirs)
                 entity.parents.append(link)

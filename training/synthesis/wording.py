@@ -383,12 +383,8 @@ def relative_period(day: date, rng: random.Random) -> tuple[str, date]:
 
 def slip(text: str, rng: random.Random) -> str:
     """One slip of the keyboard, never inside a literal."""
-    words = [
-        m
-        for m in re.finditer(
-            r"[A-Za-z]{5,}", re.sub(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}", lambda m: " " * len(m[0]), text)
-        )
-    ]
+    blanked = re.sub(f"{_OPEN}[^{_CLOSE}]*{_CLOSE}", lambda m: " " * len(m[0]), text)
+    words = list(re.finditer(r"[A-Za-z]{5,}", blanked))
     if not words:
         return text
     chosen = rng.choice(words)

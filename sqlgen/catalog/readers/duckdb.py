@@ -90,7 +90,7 @@ def fingerprint(run: Run) -> str:
             f"SELECT concat_ws(chr(9), 't', schema_name, table_name, comment) FROM duckdb_tables() "
             f"WHERE {_HERE} UNION ALL SELECT concat_ws(chr(9), 'v', schema_name, view_name, comment) "
             f"FROM duckdb_views() WHERE {_HERE} UNION ALL "
-            "SELECT concat_ws(chr(9), 'k', schema_name, table_name, constraint_text) FROM duckdb_constraints() WHERE database_name = current_database() "
-            "AND constraint_type IN ('PRIMARY KEY', 'FOREIGN KEY'))"
+            "SELECT concat_ws(chr(9), 'k', schema_name, table_name, constraint_text) FROM duckdb_constraints() "
+            "WHERE database_name = current_database() AND constraint_type IN ('PRIMARY KEY', 'FOREIGN KEY'))"
         )
     )

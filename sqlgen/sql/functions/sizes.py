@@ -10,7 +10,7 @@ import re
 from sqlglot import exp
 
 from sqlgen.sql.functions import FunctionList, load_functions
-from sqlgen.sql.parse import Call
+from sqlgen.sql.parse import Call, nodes
 from sqlgen.types import Dialect
 
 __all__ = ["MAX_ROWS_OF_SERIES", "MAX_SIZE", "magnitude", "oversized", "text_size"]
@@ -72,7 +72,7 @@ def magnitude(node: exp.Expr | None, depth: int = 0) -> float:
     if isinstance(node, exp.Anonymous):
         name, args = node.name.lower(), node.expressions
         if name in ("pow", "power"):
-            low, high = (magnitude(a, depth + 1) for a in (args + [None, None])[:2])
+            low, high = (magnitude(a, depth + 1) for a in [*args, None, None][:2])
             return _TOO_MUCH if high > 20 or low > 1e6 else float(low**high)
         if name in ("exp", "unicode", "ascii", "ord", "crc32", "hash", "conv", "unhex", "strtol"):
             return _TOO_MUCH
@@ -179,8 +179,15 @@ def oversized(call: Call, dialect: Dialect) -> str | None:
                 return "template"
         elif not isinstance(template, exp.Literal) or _too_wide(template.name):
             return "template"
-    if (name in functions.sized or name in _GROWING) and _call_size(name, arguments, functions, 0) > MAX_SIZE:
+    if name in functions.sized and _call_size(name, arguments, functions, 0) > MAX_SIZE:
         return "value"
+    if name in _GROWING:
+        # Chains of replace() over columns are cleaning, not bombs, unless something in them was made large.
+        plain = any(isinstance(n, exp.Column) for n in nodes(call.node)) and not any(
+            isinstance(n, exp.Anonymous) and n.name.lower() in functions.sized for n in nodes(call.node)
+        )
+        if _call_size(name, arguments, functions, 0) > MAX_SIZE * (1_000 if plain else 1):
+            return "value"
     if name in functions.series and arguments:
         return _series(arguments)
     if name in _QUADRATIC and sum(text_size(a, functions) for a in arguments) > 20_000:

@@ -34,7 +34,7 @@ KINDS = frozenset(
     """Anonymous AnonymousAggFunc Cast TryCast Case If Extract Trim Substring StrPosition Overlay GroupConcat
     CurrentDate CurrentTime CurrentTimestamp CurrentDatetime Localtime Localtimestamp Array Struct ToMap PropertyEQ
     Kwarg Lambda Comprehension IgnoreNulls RespectNulls Filter WithinGroup JSONTable JSONSchema JSONColumnDef Convert
-    CastToStrType Coalesce Max Min
+    CastToStrType Coalesce Max Min Map Concat Chr Soundex
     """.split()
 )
 
@@ -53,14 +53,15 @@ _WORDS = {
     "CurrentCatalog": "CURRENT_CATALOG",
     "CurrentSchema": "CURRENT_SCHEMA",
     "CurrentRole": "CURRENT_ROLE",
-    "Pivot": "PIVOT as a statement of its own",
+    "Pivot": "PIVOT",
 }
 
 
 def shape(draft: Draft) -> Iterator[Finding]:
     """The root is a query, and every node is of a known kind."""
     statement = draft.statement
-    if statement.root not in ROOTS:
+    pivot = draft.dialect == "duckdb" and statement.root == "Pivot"
+    if statement.root not in ROOTS and not pivot:
         yield Finding(
             "not_a_query", f"{_words(statement.root)} is not a query; only SELECT, VALUES and WITH are"
         )
@@ -76,7 +77,7 @@ def shape(draft: Draft) -> Iterator[Finding]:
 
 _BY_DIALECT: dict[Dialect, frozenset[str]] = {
     "sqlite": frozenset(),
-    "duckdb": frozenset({"Pivot", "PivotAlias", "PositionalColumn"}),
+    "duckdb": frozenset({"Pivot", "PivotAlias", "PositionalColumn", "UnpivotColumns"}),
     "postgres": frozenset(),
     "mysql": frozenset(),
 }
