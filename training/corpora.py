@@ -40,9 +40,9 @@ __all__ = [
     "bird_catalogs",
     "bird_examples",
     "context_of",
+    "read_sqlite",
     "spider_catalogs",
     "spider_examples",
-    "read_sqlite",
     "wikisql_examples",
 ]
 

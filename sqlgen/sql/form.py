@@ -784,7 +784,7 @@ class _Builder:
                     and part.sql() not in said
                 ):
                     said.add(part.sql())
-                    groups.append(part.copy())
+                    groups.append(self.twin(part))
             select.set("group", exp.Group(expressions=groups))
         select.set("expressions", items)
         self.cores.pop()
@@ -814,17 +814,6 @@ class _Builder:
             for column, table in core.columns:
                 for part in ("table", "db"):
                     column.set(part, self.table(table).args["this" if part == "table" else "db"])
-            self.requalify(select, core)
-
-    def requalify(self, select: exp.Select, core: _Core) -> None:
-        """Copies made for GROUP BY lost their identity: give them their table as well."""
-        group = select.args.get("group")
-        if group is None:
-            return
-        owners = {c.name: c for c, _ in core.columns}
-        for column in group.find_all(exp.Column):
-            if not column.table and column.name in owners:
-                column.set("table", owners[column.name].args["table"].copy())
 
     def qualified(self, name: str, table: int) -> exp.Column:
         source = self.table(table)

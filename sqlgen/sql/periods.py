@@ -95,9 +95,7 @@ def _parse(text: str, today: date) -> tuple[date, date] | None:
         return _unit_range("day", today, 0 if text == "today" else -1)
     if m := match(r"(this|current|last|previous|prior|past) (day|week|month|quarter|year)"):
         return _unit_range(m[2], today, 0 if m[1] in ("this", "current") else -1)
-    if m := match(
-        rf"(?:last|past|previous|prior) (\d{{1,4}}|{_NUMBER_RE}) (day|week|month|quarter|year)s"
-    ):
+    if m := match(rf"(?:last|past|previous|prior) (\d{{1,4}}|{_NUMBER_RE}) (day|week|month|quarter|year)s"):
         count = _NUMBER[m[1]] if m[1] in _NUMBER else int(m[1])
         return _back(today, count, m[2]) + timedelta(days=1), today + timedelta(days=1)
     if m := match(rf"(?:last )?({_MONTH_RE})"):

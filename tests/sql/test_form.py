@@ -180,6 +180,12 @@ def test_bare_columns_join_the_group() -> None:
     assert sql.endswith("GROUP BY customers.id, customers.name")
 
 
+def test_group_takes_the_column_of_its_own_table() -> None:
+    form = ["select", ("c", 1, 0), "count", "*", "where", ("c", 0, 0), "=", "1", "group", ("c", 1, 1)]
+    sql = form_to_sql(form, CONTEXT, "q", "postgres")
+    assert sql.endswith("WHERE customers.id = 1 GROUP BY orders.customer_id, orders.id")
+
+
 def test_nulls_sort_alike_everywhere() -> None:
     form = ["select", ("c", 0, 1), "order", ("c", 0, 3), "desc"]
     assert form_to_sql(form, CONTEXT, "q", "postgres").endswith("ORDER BY signup DESC NULLS LAST")
