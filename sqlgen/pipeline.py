@@ -690,6 +690,7 @@ def _load_model(name: str) -> Generator:
 
 
 def _catalog_of_file(path: Path, dialect: Dialect) -> Catalog:
+    from sqlgen.catalog import infer_foreign_keys
     from sqlgen.sql.ddl import catalog_from_ddl
 
     try:
@@ -699,7 +700,7 @@ def _catalog_of_file(path: Path, dialect: Dialect) -> Catalog:
     except UnicodeDecodeError as error:
         raise SchemaFileError(f"the schema file {path} is not UTF-8 text") from error
     try:
-        return catalog_from_ddl(text, dialect)
+        return infer_foreign_keys(catalog_from_ddl(text, dialect))
     except SchemaFileError as error:
         raise SchemaFileError(f"{path}: {error}", error.line, error.column) from error
 

@@ -499,7 +499,24 @@ def _parser_class(dialect: Dialect) -> Any:
 
 @cache
 def _writer_class(dialect: Dialect) -> Any:
-    base = _reader(dialect).generator_class
+    plain = _reader(dialect).generator_class
+
+    class base(plain):  # type: ignore[misc, valid-type]  # noqa: N801
+        """Negations as people write them: NOT IN, NOT BETWEEN, NOT LIKE, IS NOT NULL, !=."""
+
+        def not_sql(self, expression: exp.Not) -> str:
+            inner = expression.this
+            if isinstance(inner, exp.Is) and isinstance(inner.expression, exp.Null):
+                return f"{self.sql(inner, 'this')} IS NOT NULL"
+            if isinstance(inner, exp.In | exp.Between | exp.Like | exp.ILike):
+                left, text = self.sql(inner, "this"), self.sql(inner)
+                if text.startswith(f"{left} "):
+                    return f"{left} NOT {text[len(left) + 1 :]}"
+            return str(super().not_sql(expression))
+
+        def neq_sql(self, expression: exp.NEQ) -> str:
+            return str(self.binary(expression, "!="))
+
     if dialect == "duckdb":
 
         class DuckDBWriter(base):  # type: ignore[misc, valid-type]
