@@ -147,18 +147,18 @@ def read_sqlite(source: Path | str, name: str) -> tuple[Catalog, Values]:
             foreign = []
             own = {c.name.lower(): c.name for c in columns}
             for rows in keys.values():
-                target = spelled.get(rows[0][2].lower())
-                if target is None:
+                parent = spelled.get(rows[0][2].lower())
+                if parent is None:
                     continue
-                theirs = {c[1].lower(): c[1] for c in info[target]}
-                primary = [c[1] for c in info[target] if c[5]]
+                theirs = {c[1].lower(): c[1] for c in info[parent]}
+                primary = [c[1] for c in info[parent] if c[5]]
                 pairs = [
                     (own.get(r[3].lower()), theirs.get(r[4].lower()) if r[4] else next(iter(primary), None))
                     for r in rows
                 ]
                 if all(a and b for a, b in pairs):
                     foreign.append(
-                        ForeignKey(tuple(str(a) for a, _ in pairs), target, tuple(str(b) for _, b in pairs))
+                        ForeignKey(tuple(str(a) for a, _ in pairs), parent, tuple(str(b) for _, b in pairs))
                     )
             tables.append(Table(table, tuple(columns), foreign_keys=tuple(foreign)))
     return Catalog("sqlite", tuple(tables), name), values

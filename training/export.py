@@ -33,7 +33,7 @@ class EncoderWithKeys(nn.Module):
 
     def forward(self, input_ids: Tensor, segments: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         memory = self.model.encode(input_ids, torch.ones_like(input_ids), segments)
-        pairs = [layer.cross_attention.keys(memory) for layer in self.model.layers]
+        pairs = [layer.cross_attention.keys(memory) for layer in self.model.decoder]
         keys = torch.stack([k for k, _ in pairs])
         values = torch.stack([v for _, v in pairs])
         return self.model.pointer_key(memory), self.model.pointer_input(memory), keys, values
@@ -72,7 +72,7 @@ class DecoderStep(nn.Module):
         x = torch.where((tokens < keywords)[:, None], spoken, pointed) + model.position_embedding(step)
         x = model.norm_input(x)[:, None]
         keys, values = [], []
-        for i, layer in enumerate(model.layers):
+        for i, layer in enumerate(model.decoder):
             inner = layer.norm_self(x)
             key, value = layer.self_attention.keys(inner)
             key, value = torch.cat([past_keys[i], key], 2), torch.cat([past_values[i], value], 2)

@@ -7,7 +7,7 @@ one softmax over keywords and input positions (pointer networks, Vinyals et al. 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +87,8 @@ class DecoderLayer(nn.Module):
 
     def finish(self, x: Tensor, cross: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         x = x + self.dropout(self.cross_attention(self.norm_cross(x), *cross, mask=mask))
-        return x + self.dropout(self.down_proj(F.gelu(self.up_proj(self.norm_ff(x)))))
+        out: Tensor = x + self.dropout(self.down_proj(F.gelu(self.up_proj(self.norm_ff(x)))))
+        return out
 
     def forward(self, x: Tensor, cross: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         inner = self.norm_self(x)
@@ -95,7 +96,7 @@ class DecoderLayer(nn.Module):
         return self.finish(x, cross, mask)
 
 
-class SqlgenModel(PreTrainedModel):  # type: ignore[misc]
+class SqlgenModel(PreTrainedModel):
     """Input ids [B, L] and output ids [B, T] to scores [B, T, keywords + L]."""
 
     config_class = SqlgenConfig
@@ -129,6 +130,11 @@ class SqlgenModel(PreTrainedModel):  # type: ignore[misc]
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+    @property
+    def decoder(self) -> list[DecoderLayer]:
+        """The decoder's layers, with their type."""
+        return [cast("DecoderLayer", layer) for layer in self.layers]
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor, segments: Tensor) -> Tensor:
         """Encoder states [B, L, H]; ``segments`` is 0 over the question and 1 over the schema."""
@@ -165,6 +171,6 @@ class SqlgenModel(PreTrainedModel):  # type: ignore[misc]
         positions = torch.arange(output_ids.size(1), device=output_ids.device)
         x = self.norm_input(self.embed_output(output_ids, memory) + self.position_embedding(positions))
         mask = attention_mask.bool()[:, None, None, :]
-        for layer in self.layers:
+        for layer in self.decoder:
             x = layer(x, layer.cross_attention.keys(memory), mask)
         return self.score(x, self.pointer_key(memory), pointable)

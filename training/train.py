@@ -23,6 +23,7 @@ from transformers import BertModel
 from sqlgen.generation.encode import PieceCache
 from sqlgen.sql.form import KEYWORDS
 from sqlgen.training.batches import Batch, collate, encode_example, stream_batches
+from sqlgen.training.corpora import Example
 from sqlgen.training.model import SqlgenConfig, SqlgenModel
 from sqlgen.training.prepare import base_model_path, load_shards, split_databases
 
@@ -64,7 +65,7 @@ def main() -> None:
     )
     model.encoder.load_state_dict(encoder.state_dict())
     model.encoder.embeddings.word_embeddings.weight.requires_grad = False
-    model.to(device)
+    model.to(torch.device(device))  # type: ignore[arg-type]
     inner = [p for n, p in model.named_parameters() if n.startswith("encoder.") and p.requires_grad]
     outer = [p for n, p in model.named_parameters() if not n.startswith("encoder.")]
     optimizer = torch.optim.AdamW(
@@ -136,7 +137,7 @@ def main() -> None:
 
 
 def feed(
-    mix: list[tuple[list[object], float]],
+    mix: list[tuple[list[Example], float]],
     cache: PieceCache,
     settings: dict[str, int],
     seed: int,
@@ -144,7 +145,7 @@ def feed(
 ) -> Iterator[Batch]:
     """Batches made here, or by worker processes when the device would wait for them."""
     if not workers:
-        return stream_batches(mix, cache, seed=seed, **settings)  # type: ignore[arg-type]
+        return stream_batches(mix, cache, seed=seed, **settings)
     from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
     class Endless(IterableDataset[Batch]):
@@ -152,7 +153,7 @@ def feed(
             info = get_worker_info()
             torch.set_num_threads(1)
             number = info.id if info else 0
-            return stream_batches(mix, cache, seed=seed + 7919 * number, **settings)  # type: ignore[arg-type]
+            return stream_batches(mix, cache, seed=seed + 7919 * number, **settings)
 
     return iter(
         DataLoader(Endless(), batch_size=None, num_workers=workers, prefetch_factor=8, pin_memory=True)

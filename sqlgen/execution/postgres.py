@@ -114,6 +114,7 @@ def _begin(connection: Any, limits: Limits) -> None:
     lock_ms = max(1, int(min(limits.timeout_s, LOCK_TIMEOUT_S) * 1000))
     connection.execute(
         "BEGIN READ ONLY;"
+        "SET LOCAL standard_conforming_strings=on;"
         f"SET LOCAL statement_timeout={timeout_ms};"
         f"SET LOCAL lock_timeout={lock_ms};"
         f"SET LOCAL idle_in_transaction_session_timeout={timeout_ms + 5000}"

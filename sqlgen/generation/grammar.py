@@ -250,7 +250,7 @@ class Grammar:
         return tests
 
     def _expr_first(self, state: State) -> Mask:
-        mask = self.any_column | self.words(*DATE_PARTS, "{")
+        mask: Mask = self.any_column | self.words(*DATE_PARTS, "{")
         if not state.aggregates or state.aggregates[-1]:
             mask = mask | self.words(*AGGREGATES)
         return mask

@@ -501,7 +501,7 @@ def _parser_class(dialect: Dialect) -> Any:
 def _writer_class(dialect: Dialect) -> Any:
     plain = _reader(dialect).generator_class
 
-    class base(plain):  # type: ignore[misc, valid-type]  # noqa: N801
+    class base(plain):  # type: ignore[misc, valid-type]
         """Negations as people write them: NOT IN, NOT BETWEEN, NOT LIKE, IS NOT NULL, !=."""
 
         def not_sql(self, expression: exp.Not) -> str:
@@ -519,7 +519,7 @@ def _writer_class(dialect: Dialect) -> Any:
 
     if dialect == "duckdb":
 
-        class DuckDBWriter(base):  # type: ignore[misc, valid-type]
+        class DuckDBWriter(base):
             """WITHIN GROUP as it was written: DuckDB reads it."""
 
             def withingroup_sql(self, expression: exp.WithinGroup) -> str:
@@ -529,7 +529,7 @@ def _writer_class(dialect: Dialect) -> Any:
     if dialect != "mysql":
         return base
 
-    class ServerWriter(base):  # type: ignore[misc, valid-type]
+    class ServerWriter(base):
         """What MariaDB and MySQL both read: no REGEXP_LIKE, no JSON arrows."""
 
         TRANSFORMS: ClassVar[dict[type[exp.Expr], Any]] = {
