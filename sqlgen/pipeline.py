@@ -21,7 +21,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from sqlgen.config import Settings, load_settings, nearest
-from sqlgen.errors import IndexUnusable, ModelUnavailable, QueryFailed, SchemaFileError, UsageError
+from sqlgen.errors import (
+    IndexUnusable,
+    LimitReached,
+    ModelUnavailable,
+    QueryFailed,
+    SchemaFileError,
+    UsageError,
+)
 from sqlgen.export import answer_document, to_arrow, to_pandas, to_polars
 from sqlgen.types import (
     Answer,
@@ -169,18 +176,16 @@ def check_question(text: str) -> str:
     return text
 
 
-def confidence_of(chosen: Candidate, candidates: Sequence[Candidate]) -> float:
-    """How sure the model is of ``chosen``: its share of the probability of all candidates, 0 to 1.
+def confidence_of(candidate: Candidate) -> float:
+    """How likely the model holds this very query for right: its probability, 0 to 1.
 
-    >>> a, b = Candidate("SELECT 1", -0.1, "m", "1"), Candidate("SELECT 2", -0.1, "m", "1")
-    >>> confidence_of(a, [a, b]), confidence_of(a, [a])
-    (0.5, 1.0)
+    On training databases that the model had not seen, that figure told right from wrong better than
+    the candidate's share among its rivals did, and matched the share of right answers.
+
+    >>> confidence_of(Candidate("SELECT 1", 0.0, "m", "1"))
+    1.0
     """
-    best = max(candidate.logprob for candidate in candidates)
-    if not math.isfinite(best):
-        return 0.0
-    total = math.fsum(math.exp(candidate.logprob - best) for candidate in candidates)
-    return math.exp(chosen.logprob - best) / total
+    return 0.0 if math.isnan(candidate.logprob) else math.exp(min(0.0, candidate.logprob))
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,26 +530,40 @@ class Database:
                 findings.update({f.message: f for f in outcome.findings if f.message not in findings})
             else:
                 verdicts.append("allow")
-                allowed.append(_Allowed(candidate, outcome, confidence_of(candidate, candidates)))
+                allowed.append(_Allowed(candidate, outcome, confidence_of(candidate)))
         return allowed, verdicts, tuple(findings.values())
 
     def _choose(
         self, allowed: Sequence[_Allowed], limits: Limits, execute: bool
     ) -> tuple[_Allowed | None, Result | None, tuple[Finding, ...]]:
-        """The first allowed candidate that the database executes without error.
+        """The best allowed candidate that the database executes without error.
 
-        A vote over the results of several would replace this function.
+        People mostly ask about what is there: a candidate that finds nothing gives way to the next one
+        that finds something, if the model holds that for nearly as likely.
         """
         if not execute or allowed[0].confidence < self._settings.min_confidence:
             return allowed[0], None, ()
         driver: Driver = self._driver.get()
         failures: list[Finding] = []
+        best: tuple[float, _Allowed, Result] | None = None
         for attempt in allowed[:_EXECUTIONS]:
+            if best is not None and attempt.confidence <= best[0]:
+                break
             try:
-                return attempt, driver.execute(attempt.query, limits), ()
+                result = driver.execute(attempt.query, limits)
             except QueryFailed as error:
                 failures.append(Finding("execution", str(error)))
-        return None, None, tuple(failures)
+                continue
+            except LimitReached:
+                if best is None:
+                    raise
+                continue
+            weight = attempt.confidence * _found(result)
+            if best is None or weight > best[0]:
+                best = (weight, attempt, result)
+        if best is None:
+            return None, None, tuple(failures)
+        return best[1], best[2], ()
 
     def _retrieve(
         self, text: str, k: int, count_tokens: Callable[[str], int]
@@ -681,6 +700,16 @@ def _load_embedder() -> Embedder | None:
         return StaticEmbedder(shipped_path())
     except ModelUnavailable:
         return None
+
+
+def _found(result: Result) -> float:
+    """How much a result counts: less when it is empty, or one row of nothing but NULL and zero.
+
+    Both figures were chosen on training databases that the model had not seen.
+    """
+    if not result.rows:
+        return 0.3
+    return 0.5 if len(result.rows) == 1 and not any(result.rows[0]) else 1.0
 
 
 def _load_model(name: str) -> Generator:

@@ -44,7 +44,7 @@ def test_ask_prints_sql_rows_and_what_they_rest_on(run: Any, shop: str) -> None:
     assert "COUNT(*) AS n\nFROM orders" in outcome.out
     assert re.search(r"^n\n-\n3\n\(1 row\)$", outcome.out, re.MULTILINE)
     assert "rests on  orders" in outcome.out
-    assert "confidence 1.00" in outcome.out
+    assert "confidence 0.90" in outcome.out
     assert outcome.err == ""
     assert "\x1b" not in outcome.out
 
