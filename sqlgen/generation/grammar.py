@@ -2,14 +2,17 @@
 
 A ``Grammar`` knows one encoded input; a ``State`` is a stack of expectations (LL(1), so one token
 decides what to expand). Every completed sequence parses as a form: pointers only at tables and
-columns of the input, sums only over numbers, number comparisons only with numbers, set operations
-and subqueries with fitting numbers of columns. Source of the idea: PICARD (Scholak et al. 2021).
+columns of the input, sums only over numbers, numbers compared with numbers, dates with spans of time
+where the question names one, set operations and subqueries with fitting numbers of columns.
+Source of the idea: PICARD (Scholak et al. 2021).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -25,6 +28,7 @@ from sqlgen.sql.form import (
     SET_OPERATIONS,
     is_number,
 )
+from sqlgen.sql.periods import parse_period
 from sqlgen.types import RetrievedContext
 
 __all__ = ["END", "START", "Grammar", "State", "accepts"]
@@ -39,6 +43,12 @@ _TEXT_TESTS = ("like", "not_like", "contains", "not_contains", "starts", "ends")
 _ORDER_TESTS = ("<", ">", "<=", ">=")
 _NUMERIC_PARTS = tuple(part for part in DATE_PARTS if not part.startswith("by_"))
 _MAX_DEPTH = 3
+# Where a span of time can begin, so that few spans are tried.
+_PERIOD_START = re.compile(
+    r"\d|q[1-4]\b|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|the |this |current |last |previous |prior |past |"
+    r"first |second |third |fourth |today|yesterday|year |month ",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class Grammar:
         self.columns = {k: self._none() for k in ("text", "number", "date", "bool", "other")}
         self.kinds: dict[int, str] = {}
         self.number_runs: dict[int, int] = {}
+        self.period_spans, self.period_ends = self._none(), dict[int, set[int]]()
         for p, slot in enumerate(encoded.slots):
             if slot is None:
                 continue
@@ -90,6 +101,7 @@ class Grammar:
         if loose:
             self.summable = self.summable | self.columns["text"]
         self._mark_numbers(encoded, question)
+        self._mark_periods(encoded, question)
 
     def _none(self) -> Mask:
         return np.zeros(self.size, dtype=np.bool_)
@@ -106,6 +118,18 @@ class Grammar:
                     self.number_runs[base + first] = base + last
                     break
 
+    def _mark_periods(self, encoded: Encoded, question: str) -> None:
+        base, end, today = len(KEYWORDS), encoded.question_end - 1, date.today()
+        for first in range(1, end):
+            slot = encoded.slots[first]
+            if not slot or not _PERIOD_START.match(question, slot[1]):
+                continue
+            for last in range(first, min(first + 9, end)):
+                tail = encoded.slots[last]
+                if tail and parse_period(question[slot[1] : tail[2]], today):  # type: ignore[misc]
+                    self.period_spans[base + first] = True
+                    self.period_ends.setdefault(base + first, set()).add(base + last)
+
     def words(self, *words: str) -> Mask:
         """A mask of these keywords."""
         mask = self._none()
@@ -117,7 +141,9 @@ class Grammar:
         mask = self._none()
         if state.opened >= 0:
             top = state.stack[-1]
-            if top == ("span", "number"):
+            if top == ("span", "date") and state.opened in self.period_ends:
+                mask[list(self.period_ends[state.opened])] = True
+            elif top == ("span", "number"):
                 mask[state.opened : self.number_runs[state.opened] + 1] = True
             else:
                 mask[state.opened : state.opened + 24] = True
@@ -258,8 +284,9 @@ class Grammar:
     def _value_first(self, kind: str) -> Mask:
         if kind == "number":
             return self.numeric_spans | self.words(*NUMBERS)
-        mask = self.spans | self.values
-        return mask if kind == "date" else mask | self.words(*NUMBERS)
+        if kind == "date":
+            return self.period_spans if self.period_ends else self.spans | self.values
+        return self.spans | self.values | self.words(*NUMBERS)
 
     def _expand(self, state: State, symbol: Symbol, token: int) -> State:
         name, detail = symbol if isinstance(symbol, tuple) else (symbol, None)
@@ -421,7 +448,7 @@ class Grammar:
 
     def _value(self, state: State, kind: str, token: int) -> State:
         if token >= len(KEYWORDS) and self.spans[token]:
-            mark: Symbol = ("span", "number" if kind == "number" else "text")
+            mark: Symbol = ("span", kind if kind in ("number", "date") else "text")
             return replace(state, opened=token, stack=(*state.stack, mark))
         return state
 

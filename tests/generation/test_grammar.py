@@ -92,6 +92,7 @@ GOOD = [
     ["select", "by_month", ("c", 0, 2), "count", "*", "group", "by_month", ("c", 0, 2)],
 ]  # fmt: skip
 BAD = [
+    ["select", ("c", 0, 0), "where", ("c", 0, 2), "=", ("q", 0, 5)],
     ["select", "sum", ("c", 0, 1)],
     ["select", ("c", 0, 1), "where", "count", "*", ">", "3"],
     ["select", ("c", 0, 1), "having", "count", "*", ">", "3"],
