@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import sqlgen
+from sqlgen.catalog import open_engine
 from sqlgen.config import Settings
 from sqlgen.demo import build_retail, retail_goldens, tour
+from sqlgen.execution import open_driver
 from sqlgen.execution.compare import results_equal
 from sqlgen.generation import load_generator
 from sqlgen.generation.protocol import Generator
 from sqlgen.pipeline import Database, Reply
+from sqlgen.types import Limits, ValidatedQuery
 
 GOLDENS = {g.id: g for g in retail_goldens()}
 # The tour, and every third of the other easy golden questions.
@@ -32,6 +36,23 @@ def answers(generator: Generator, tmp_path_factory: pytest.TempPathFactory) -> d
     build_retail(path, scale=SCALE)
     with sqlgen.connect(f"sqlite:///{path}", settings=Settings(home=folder), generator=generator) as db:
         return {name: db.ask(GOLDENS[name].question) for name in ASKED}
+
+
+@pytest.mark.parametrize("name", tour())
+def test_the_tour_is_answered_rightly(name: str, generator: Generator, tmp_path: Path) -> None:
+    build_retail(tmp_path / "retail.sqlite")
+    golden = GOLDENS[name]
+    settings = Settings(home=tmp_path)
+    with sqlgen.connect(
+        f"sqlite:///{tmp_path / 'retail.sqlite'}", settings=settings, generator=generator
+    ) as db:
+        answer = db.ask(golden.question)
+        gold = db.check(golden.sql)
+        assert isinstance(gold, ValidatedQuery)
+        with open_driver(open_engine(str(tmp_path / "retail.sqlite")), "sqlite") as driver:
+            expected = driver.execute(gold, Limits())
+    assert answer.result is not None
+    assert results_equal(expected, answer.result, ordered=golden.ordered)
 
 
 @pytest.fixture(scope="module", params=["duckdb", "postgres", "mysql"])

@@ -131,7 +131,8 @@ def export(model: SqlgenModel, out: Path, *, version: str, quantized: bool = Tru
             final = out / f"{name}.onnx"
             if quantized:
                 logging.getLogger().setLevel(logging.ERROR)
-                quantize_dynamic(full, final, weight_type=QuantType.QInt8, per_channel=True)
+                # Unsigned: signed weights saturate on processors without VNNI.
+                quantize_dynamic(full, final, weight_type=QuantType.QUInt8, per_channel=True)
             else:
                 final.write_bytes(full.read_bytes())
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob("*.onnx"))}

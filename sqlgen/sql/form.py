@@ -1021,6 +1021,9 @@ class _Builder:
         elif word == "ends":
             text = f"%{text}"
         node = exp.ILike if self.dialect in ("postgres", "duckdb") else exp.Like
+        if self.dialect == "mysql":
+            # Its collation decides what LIKE folds; the other engines' forms fold case.
+            left, text = exp.Lower(this=left), text.lower()
         test = node(this=left, expression=exp.Literal.string(text))
         return exp.Not(this=test) if word.startswith("not_") else test
 

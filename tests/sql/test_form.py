@@ -192,6 +192,20 @@ def test_nulls_sort_alike_everywhere() -> None:
     assert form_to_sql(form, CONTEXT, "q", "sqlite").endswith("ORDER BY signup DESC")
 
 
+@pytest.mark.parametrize(
+    ("dialect", "test"),
+    [
+        ("sqlite", "name LIKE '%Ann%'"),
+        ("duckdb", "name ILIKE '%Ann%'"),
+        ("postgres", "name ILIKE '%Ann%'"),
+        ("mysql", "LOWER(name) LIKE '%ann%'"),
+    ],
+)
+def test_contains_folds_case_in_every_engine(dialect: str, test: str) -> None:
+    form = ["select", ("c", 0, 0), "where", ("c", 0, 1), "contains", ("q", 5, 8)]
+    assert form_to_sql(form, CONTEXT, "like Ann", dialect).endswith(test)  # type: ignore[arg-type]
+
+
 def test_reserved_and_odd_names_are_quoted() -> None:
     form = ["select", ("c", 2, 3), ("c", 2, 1)]
     assert form_to_sql(form, CONTEXT, "q", "mysql") == "SELECT `select`, `Unit Price` FROM `order lines`"
