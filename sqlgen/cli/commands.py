@@ -487,7 +487,9 @@ _index_command(
 @click.option("--databases", type=click.Path(path_type=Path), metavar="DIR", help="Its databases.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="Write a report there.")
 @click.option("--predictions", type=click.Path(path_type=Path), metavar="FILE", help="One line per question.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="N questions, spread evenly over the suite.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="N questions, spread evenly over the suite."
+)
 @click.option(
     "--mode",
     type=click.Choice(("hybrid", "retrieval-only", "finetune-only", "base")),
