@@ -351,15 +351,32 @@ class Database:
             reply = self._walk(text, limits, beams, execute)
         return reply
 
-    def retrieve(self, text: str, k: int = 10) -> RetrievedContext:
-        """What the model would be handed for this question: at most ``k`` tables, best first."""
+    def retrieve(self, text: str, k: int | None = None) -> RetrievedContext:
+        """What the model would be handed for this question, best table first.
+
+        With ``k`` at most that many tables; without it all that the budget holds.
+        """
         self._check_open()
         text = check_question(text)
         try:
             count_tokens = self._generator.get().count_tokens
         except ModelUnavailable:
             count_tokens = _estimate_tokens
-        return self._retrieve(text, k, count_tokens)[1]
+        context = self._retrieve(text, k or _TABLES_FOR_MODEL, count_tokens)[1]
+        if k is None or len(context.tables) <= k:
+            return context
+        from sqlgen.catalog import natural_name
+
+        kept = {piece.table.key for piece in context.tables[:k]}
+        values = tuple(match for match in context.values if match.table in kept)
+        names = [natural_name(n.name) for p in context.tables[:k] for n in (p.table, *p.table.columns)]
+        return replace(
+            context,
+            tables=context.tables[:k],
+            values=values,
+            token_count=sum(1 + count_tokens(text) for text in [*names, *(m.value for m in values)]),
+            omitted=(*context.omitted, *(piece.table.key for piece in context.tables[k:])),
+        )
 
     def check(self, sql: str, *, dialect: Dialect | None = None) -> ValidatedQuery | Rejection:
         """Only the validation: may this SQL run here?

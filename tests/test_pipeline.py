@@ -190,6 +190,15 @@ def test_a_query_that_finds_nothing_gives_way_to_one_that_does(
     assert answer.sql == SCRIPT[question][chosen]
 
 
+def test_retrieve_hands_over_all_that_fits_or_k_tables(db: sqlgen.Database) -> None:
+    assert {t.table.key for t in db.retrieve("orders in Oslo").tables} == {"customers", "orders"}
+    cut = db.retrieve("orders placed on a day", 1)
+    assert [t.table.key for t in cut.tables] == ["orders"]
+    assert "customers" in cut.omitted
+    assert 0 < cut.token_count < db.retrieve("orders placed on a day").token_count
+    assert db.retrieve("orders placed on a day in Oslo", 1).values == ()
+
+
 def test_a_changed_schema_is_seen_by_the_next_question(db: sqlgen.Database, shop: Path) -> None:
     assert db.ask("Regions?").status == "rejected"
     execute(shop, "ALTER TABLE customers ADD COLUMN region TEXT; UPDATE customers SET region = 'North'")

@@ -265,14 +265,14 @@ def _print_error_document(database: Database, text: str, error: SqlgenError) -> 
 @db_option
 @schema_options
 @format_option
-@click.option("--k", type=click.IntRange(1, 1000), default=10, show_default=True, help="Tables at most.")
+@click.option("--k", type=click.IntRange(1, 1000), help="Tables at most; else what the model's budget holds.")
 @click.argument("question", nargs=-1, required=True)
 def retrieve(
     db: str | None,
     schema_file: Path | None,
     dialect: Dialect | None,
     format_: str,
-    k: int,
+    k: int | None,
     question: tuple[str, ...],
 ) -> int:
     """Show what retrieval would hand the model for QUESTION, with scores and reasons."""
