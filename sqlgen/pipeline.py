@@ -369,7 +369,8 @@ class Database:
 
         kept = {piece.table.key for piece in context.tables[:k]}
         values = tuple(match for match in context.values if match.table in kept)
-        names = [natural_name(n.name) for p in context.tables[:k] for n in (p.table, *p.table.columns)]
+        tables = [piece.table for piece in context.tables[:k]]
+        names = [natural_name(name) for t in tables for name in (t.name, *(c.name for c in t.columns))]
         return replace(
             context,
             tables=context.tables[:k],
