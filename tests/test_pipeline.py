@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -131,6 +133,18 @@ def test_a_question_the_model_has_no_query_for_is_abstained(db: sqlgen.Database)
 
 def test_a_question_without_a_word_is_abstained(db: sqlgen.Database) -> None:
     assert db.ask("?!?").status == "abstained"
+
+
+def test_an_unsure_answer_says_so(shop: Path) -> None:
+    class Unsure(ScriptedGenerator):
+        def generate(self, *arguments: Any, **options: Any) -> tuple[Candidate, ...]:
+            found = super().generate(*arguments, **options)
+            return tuple(replace(candidate, logprob=candidate.logprob - 2) for candidate in found)
+
+    with sqlgen.connect(f"sqlite:///{shop}", generator=Unsure(SCRIPT)) as database:
+        assert "not sure" in database.ask("How many orders?").message
+    with sqlgen.connect(f"sqlite:///{shop}", generator=ScriptedGenerator(SCRIPT)) as database:
+        assert database.ask("How many orders?").message == ""
 
 
 def test_below_the_wanted_confidence_it_abstains_and_executes_nothing(shop: Path) -> None:

@@ -66,6 +66,8 @@ def print_answer(answer: Answer) -> None:
         _line(f"rests on  {rests}", "dim")
     for finding in answer.findings:
         _line(f"note  {one_line(finding.message)}", "yellow")
+    if answer.message:
+        _line(f"note  {one_line(answer.message)}", "yellow")
     _line(_footer(answer), "dim")
 
 
