@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import decimal
-import io
 import json
 import re
 import sys
@@ -144,11 +143,25 @@ def csv_text(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     >>> csv_text(["a", "b"], [["=cmd", None], ["-5", 2]])
     "a,b\\n'=cmd,\\n-5,2\\n"
     """
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
+    lines = _CsvLines()
+    # The writer quotes a cell that holds a character of its line end, so that end has both.
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow([_csv_cell(name) for name in names])
     writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
-    return sink.getvalue()
+    return lines.text()
+
+
+class _CsvLines:
+    """What a csv writer writes, one row a call, with plain line ends."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        self._lines.append(line.removesuffix("\r\n") + "\n")
+
+    def text(self) -> str:
+        return "".join(self._lines)
 
 
 def _csv_cell(value: Any) -> Any:

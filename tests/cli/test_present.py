@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sqlgen.cli.present import (
@@ -43,6 +43,8 @@ CELLS = st.one_of(
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=5))
+@example([(None, "\r0")])
+@example([("a\r\nb", "c\n")])
 def test_any_cell_can_be_printed_in_every_format(rows: list[tuple[Any, Any]]) -> None:
     names = ["a", "b\x1b"]
     json.loads(json_text([[json_cell(cell) for cell in row] for row in rows]))
