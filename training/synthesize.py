@@ -21,10 +21,11 @@ from sqlglot.errors import SqlglotError
 from sqlgen.sql.form import FormToken, form_to_sql
 from sqlgen.training.corpora import HELD_OUT, Example, read_sqlite, spider_catalogs
 from sqlgen.training.prepare import save_shard
-from sqlgen.training.synthesis.families import FAMILIES, Draft, Unfit, write
+from sqlgen.training.synthesis.families import FAMILIES, write
 from sqlgen.training.synthesis.schemas import business_database
 from sqlgen.training.synthesis.subjects import Domain, parts_of, read_domain
 from sqlgen.training.synthesis.wording import slip, unmark
+from sqlgen.training.synthesis.writer import Draft, Unfit
 
 __all__ = ["business_domains", "corpus_domains", "main", "synthesize"]
 

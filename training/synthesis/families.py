@@ -4,1032 +4,42 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import date
-from typing import TypeAlias
+from collections.abc import Callable
 
-from sqlgen.sql.form import FormToken, needed_tables
-from sqlgen.training.synthesis.subjects import MONEY, NOT_ADDITIVE, Domain, Entity, Field, Link
+from sqlgen.sql.form import needed_tables
+from sqlgen.training.synthesis.subjects import MONEY, NOT_ADDITIVE, Domain, Entity, Field
 from sqlgen.training.synthesis.wording import (
     article,
-    expand,
     join_words,
-    many,
-    mark,
-    number_text,
     people_words,
-    period_text,
     plural,
-    relative_period,
-    say,
     spell_out,
 )
-
-__all__ = ["FAMILIES", "Draft", "Unfit", "write"]
-
-Piece: TypeAlias = "FormToken | tuple[str, str, int]"
-
-
-class Unfit(ValueError):
-    """The database has nothing for this question, or the wording came out badly."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """A question with marked literals, its form with ("lit", "", k) in their places.
-
-    ``cells[k]`` is (table key, column name, cell) when literal k is a cell, else None. ``flat``
-    says that the answer lists rows, ``today`` what relative periods refer to.
-    """
-
-    text: str
-    form: list[Piece]
-    cells: list[tuple[str, str, str] | None]
-    family: str
-    today: date | None
-    joined: bool
-
-
-@dataclass(slots=True)
-class _Condition:
-    post: str
-    pred: str
-    form: list[Piece]
-    tables: set[int]
-    pre: str = ""
-    fields: set[int] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Group:
-    noun: str
-    nouns: str
-    items: list[Piece]
-    keys: list[Piece]
-    tables: set[int]
-    entity: Entity | None = None
-    field: Field | None = None
-
-
-@dataclass(slots=True)
-class _Metric:
-    phrase: str
-    form: list[Piece]
-    tables: set[int]
-    counting: bool
-    high: str = "highest"
-    low: str = "lowest"
-
-
-_HIGHER = "(more than|over|above|greater than|higher than|> )"
-_COMPARE: tuple[tuple[str, str], ...] = (
-    (">", "(more than|over|above|greater than|higher than|exceeding|larger than|>|in excess of)"),
-    (">=", "(at least|no less than|>=|a minimum of|not below)"),
-    ("<", "(less than|under|below|lower than|smaller than|<)"),
-    ("<=", "(at most|up to|no more than|<=|not exceeding|a maximum of)"),
-)
-_OWN_WORDS: tuple[tuple[str, str, str], ...] = (
-    (r"\b(price|cost|fee)$", "(that cost|costing|priced at) {c}", "cost {c}"),
-    (r"^age$", "aged {c}", "are {c} years old"),
-    (r"^(salary|income|wage)$", "(who earn|earning|making|paid|with pay) {c}", "(earn|make) {c}"),
-    (r"\bcapacity$", "that (can |)hold {c}", "can hold {c}"),
-    (r"\b(weight)$", "weighing {c}", "weigh {c}"),
-    (r"\b(duration|length|minutes)$", "lasting {c}", "last {c}"),
-)
-_SUPERLATIVE: tuple[tuple[str, str, str], ...] = (
-    (r"\b(price|cost|fee|rent|nightly rate|charge)$", "(most expensive|priciest|costliest)", "(cheapest|least expensive|lowest-priced)"),
-    (r"^age$", "oldest", "youngest"),
-    (r"^(birth date|date of birth|birthday|birthdate)$", "youngest", "oldest"),
-    (r"^salary$", "(highest paid|best paid|top-earning|highest-earning)", "(lowest paid|worst paid)"),
-    (r"\b(duration|length|distance|minutes|hours|nights)$", "longest", "shortest"),
-    (r"\bweight$", "heaviest", "lightest"),
-    (r"^height$", "tallest", "shortest"),
-    (r"\b(area|size|capacity)$", "(largest|biggest)", "smallest"),
-    (r"^population$", "(most populous|largest|most populated)", "(least populous|smallest)"),
-    (r"\b(amount|total|order total|total price|value)$", "(biggest|largest|highest)", "smallest"),
-    (r"\b(rating|score|satisfaction score)$", "(best rated|top rated|highest rated)", "(worst rated|lowest rated)"),
-)  # fmt: skip
-_DATE_VERBS: tuple[tuple[str, str], ...] = (
-    (r"order(ed)? (date|on|at|day)|^orderdate", "(placed|made|ordered|created|received)"),
-    (r"hire", "(hired|taken on|recruited|who joined|who started|employed)"),
-    (r"birth|^dob", "born"),
-    (r"sign(up|ed)|regist", "(who signed up|who registered|registered)"),
-    (r"joined|membership", "(who joined|joined)"),
-    (r"creat", "created"),
-    (r"ship", "shipped"),
-    (r"deliver", "delivered"),
-    (r"^invoice|issue", "(issued|sent out|written)"),
-    (r"payment|paid", "(made|paid|received)"),
-    (r"start|begin|commence", "(starting|that started|that began|beginning)"),
-    (r"end( date)?$|finish|complet", "(ending|that ended|that finished)"),
-    (r"open", "opened"),
-    (r"clos", "closed"),
-    (r"releas|launch", "(released|launched)"),
-    (r"found", "(founded|established)"),
-    (r"due", "due"),
-    (r"publish", "published"),
-    (r"admi(ssion|t)", "admitted"),
-    (r"purchas|bought", "(purchased|bought)"),
-    (r"rent", "rented"),
-    (r"appoint|event|exam|trip|visit", "(that took place|held|scheduled|happening)"),
-    (r"return", "returned"),
-    (r"review|rated", "(written|posted|submitted)"),
-    (r"donat", "(made|received|given)"),
-    (r"listed", "listed"),
-    (r"report", "reported"),
-    (r"install", "installed"),
-    (r"check in|arriv", "(starting|with arrival)"),
-    (r"trade|transaction", "(made|executed|booked)"),
-    (r"enrol", "enrolled"),
-    (r"prescri", "(prescribed|written)"),
-    (r"approv", "approved"),
-)
-_PLACES = re.compile(
-    r"\b(city|country|state|region|county|town|hometown|location|province|district|continent|destination city|area)\b"
-)
-_UNITS = {
-    "by_month": ("(month|calendar month)", "monthly"), "by_quarter": ("quarter", "quarterly"), "year": ("year", "(yearly|annual)"),
-    "by_week": ("week", "weekly"), "by_day": ("day", "daily"), "weekday": ("(day of the week|weekday|day of week)", ""),
-    "month": ("month of the year", ""),
-}  # fmt: skip
-_START = "(what is|what's|show|show me|give me|find|tell me|get|calculate|compute|return|i need|)"
-_LIST = (
-    "(show|list|give|display|find|return|get|show me|give me|tell me|list out|print|what are|please "
-    "list|i want|i need to see|can you show|pull|fetch)"
+from sqlgen.training.synthesis.writer import (
+    DATE_VERBS,
+    LIST,
+    START,
+    SUPERLATIVE,
+    UNITS,
+    Draft,
+    Group,
+    Metric,
+    Piece,
+    Unfit,
+    Writer,
 )
 
-
-class _Writer:
-    def __init__(self, domain: Domain, rng: random.Random) -> None:
-        self.domain = domain
-        self.rng = rng
-        self.cells: list[tuple[str, str, str] | None] = []
-        self.today: date | None = None
-        self.required: set[int] = set()
-
-    # -- small parts -----------------------------------------------------------------------------
-
-    def pick(self, template: str) -> str:
-        return expand(template, self.rng)
-
-    def chance(self, rate: float) -> bool:
-        return self.rng.random() < rate
-
-    def literal(self, text: str, cell: tuple[str, str, str] | None = None) -> tuple[str, Piece]:
-        self.cells.append(cell)
-        number = len(self.cells) - 1
-        return mark(number, text), ("lit", "", number)
-
-    def entity(self, test: Callable[[Entity], bool]) -> Entity:
-        fit = [e for e in self.domain.entities if e.rows > 1 and not e.verbal and test(e)]
-        if not fit:
-            raise Unfit("no such table")
-        weights = [1 + 0.7 * len(e.parents) + 0.3 * len(e.children) for e in fit]
-        return self.rng.choices(fit, weights)[0]
-
-    def any_of(self, fields: list[Field]) -> Field:
-        if not fields:
-            raise Unfit("no such column")
-        return self.rng.choice(fields)
-
-    def any_of_entities(self, entities: list[Entity]) -> Entity:
-        if not entities:
-            raise Unfit("no such table")
-        return self.rng.choice(entities)
-
-    def noun(self, entity: Entity) -> str:
-        return say(entity.noun, self.rng)
-
-    def cell(self, f: Field) -> str:
-        text = str(self.rng.choice(f.samples))
-        if not text.strip() or len(text) > 40 or any(c in text for c in "\ue000\n\r\t()|{}"):
-            raise Unfit("no cell to name")
-        return text
-
-    def named(self, f: Field, text: str) -> tuple[str, Piece]:
-        table = self.domain.catalog.tables[f.table]
-        said = text
-        if self.chance(0.12):
-            said = text.lower()
-        shown, token = self.literal(said, (table.key, f.column.name, text))
-        if self.chance(0.12):
-            quote = self.rng.choice('"\'"')
-            shown = f"{quote}{shown}{quote}"
-        return shown, token
-
-    def words(self, f: Field, owner: bool = False) -> str:
-        """What a column is called: with its table's noun where ``owner``."""
-        said = say(f.words, self.rng)
-        entity = self.domain.entities[f.table]
-        if owner and not said.startswith(entity.noun):
-            return f"{say(entity.noun, self.rng, 0.1)} {said}"
-        return said
-
-    def label(self, entity: Entity) -> list[Field]:
-        if entity.label:
-            return entity.label
-        if entity.key and self.chance(0.7):
-            return [entity.key]
-        raise Unfit("a table without a name")
-
-    def threshold(self, f: Field) -> float:
-        numbers = sorted(s for s in f.samples if isinstance(s, int | float))
-        if len(numbers) < 2:
-            raise Unfit("no numbers")
-        value = numbers[self.rng.randrange(len(numbers) // 8, max(len(numbers) - len(numbers) // 8, 1))]
-        if f.role == "year":
-            return int(value)
-        if isinstance(value, float) and abs(value) < 20:
-            return round(value, 1)
-        whole = round(value)
-        if self.chance(0.75) and abs(whole) >= 20:
-            step = 10 ** (len(str(abs(whole))) - 1)
-            step = self.rng.choice((step, step // 2 or 1, step // 10 or 1))
-            whole = round(whole / step) * step or whole
-        return whole
-
-    def number(self, value: float, f: Field | None = None, plain: bool = False) -> tuple[str, Piece]:
-        shown, token = self.literal(
-            number_text(value, self.rng, plain=plain or (f is not None and f.role == "year"))
-        )
-        if f is not None and MONEY.search(f.words) and not plain:
-            draw = self.rng.random()
-            shown = f"${shown}" if draw < 0.2 else f"{shown} (dollars|euros|USD)" if draw < 0.25 else shown
-            shown = self.pick(shown) if "(" in shown else shown
-        return shown, token
-
-    # -- conditions ------------------------------------------------------------------------------
-
-    def comparison(self, f: Field) -> tuple[str, list[Piece], bool]:
-        """("more than 5", its form after the column, whether "with" must introduce it)."""
-        if self.chance(0.12):
-            a, b = sorted((self.threshold(f), self.threshold(f)))
-            if a == b:
-                raise Unfit("empty range")
-            first, one = self.number(a, f, plain=True)
-            second, two = self.number(b, f, plain=True)
-            said = self.rng.choice(
-                (
-                    f"between {first} and {second}",
-                    f"between {first} and {second}",
-                    f"from {first} to {second}",
-                )
-            )
-            return said, ["between", one, two], False
-        value = self.threshold(f)
-        shown, token = self.number(value, f)
-        draw = self.rng.random()
-        if draw < 0.1 and float(value).is_integer():
-            return (
-                self.rng.choice((f"of {shown}", f"equal to {shown}", f"of exactly {shown}")),
-                ["=", token],
-                False,
-            )
-        if draw < 0.2:
-            return self.pick(f"{shown} or (more|higher|above)"), [">=", token], False
-        if draw < 0.27:
-            return self.pick(f"{shown} or (less|lower|below)"), ["<=", token], False
-        op, words = self.rng.choices(_COMPARE, (4, 2, 3, 1))[0]
-        return f"{self.pick(words)} {shown}", [op, token], False
-
-    def about_number(self, f: Field, owner: str) -> tuple[str, str, list[Piece]]:
-        """(phrase after a noun, predicate of a plural, form) for a number column."""
-        said, body, _ = self.comparison(f)
-        form: list[Piece] = [f.token, *body]
-        words = self.words(f)
-        if f.role == "year":
-            value, token = self.number(self.threshold(f), f)
-            op, head = self.rng.choice(
-                (("=", "in"), ("=", "in"), ("=", "of"), (">", "after"), ("<", "before"), (">=", "since"))
-            )
-            form = [f.token, op, token]
-            if f.words == "year":
-                return f"{head} {value}", f"are {head if head != 'of' else 'from'} {value}", form
-            return (
-                f"with {words} {'of' if op == '=' else head} {value}",
-                f"have {article(words)} {'of' if op == '=' else head} {value}",
-                form,
-            )
-        if not owner and not said.startswith("of ") and self.chance(0.5):
-            for pattern, post, pred in _OWN_WORDS:
-                if re.search(pattern, f.words):
-                    return self.pick(post).format(c=said), self.pick(pred).format(c=said), form
-        if said.startswith("of "):
-            return f"with {article(words)} {said}", f"have {article(words)} {said}", form
-        post = self.pick(
-            "(with {w} {c}|with {aw} {c}|with {aw} of {c}|with {w} {c}|whose {w} is {c}|where the {w} is "
-            "{c}|having {w} {c}|that have {aw} {c}|"
-            "where {w} {c}|{w} {c})"
-        )
-        if "exceed" in said or "maximum" in said or "minimum" in said or "excess" in said:
-            post = "with {w} {c}"
-        if many(words):
-            post = post.replace(" is ", " are ")
-        if re.match(r"(smaller|lower|higher|greater|larger|above|below|under|over|[<>])", said):
-            post = post.replace("{aw} of {c}", "{aw} {c}")
-        return (
-            post.format(w=words, aw=article(words), c=said),
-            self.pick("(have {aw} {c}|have {aw} of {c}|have {w} {c})").format(
-                w=words, aw=article(words), c=said
-            ),
-            form,
-        )
-
-    def when(self, f: Field, *, plain: bool = False) -> tuple[str, list[Piece], bool]:
-        """("in March 2024", form after the column, whether the period may stand before a noun)."""
-        day = self.day(f)
-        draw = self.rng.random()
-        if draw < 0.2 and self.today is None and not re.search(r"birth|dob", f.words):
-            said, self.today = relative_period(day, self.rng)
-            the = said.startswith("the ")
-            shown, token = self.literal(said.removeprefix("the "))
-            if said in ("today", "yesterday"):
-                return shown, ["=", token], False
-            head = self.pick("(in|in|during|over|within)") if the else self.pick("(||in|during|from)")
-            if not the and re.search(r"\d|two|three|four|five|six|ten|seven|nine|eight|twelve|eleven", said):
-                head = self.pick("(in the|in the|over the|during the|within the)")
-            if the and f"{said} ".startswith("the current"):
-                head = "in"
-            return f"{head} {'the ' if the else ''}{shown}".strip(), ["=", token], False
-        unit = self.rng.choices(("year", "month", "quarter", "day", "half"), (10, 7, 4, 3, 1))[0]
-        if draw < 0.32:
-            other = self.day(f)
-            first, last = sorted((day, other))
-            if unit == "half" or period_text(first, unit, random.Random(0)) == period_text(
-                last, unit, random.Random(0)
-            ):
-                raise Unfit("empty period")
-            seed = self.rng.random()
-            one, a = self.period(first, unit, random.Random(seed))
-            two, b = self.period(last, unit, random.Random(seed))
-            said = self.pick(
-                f"(between {one} and {two}|between {one} and {two}|from {one} to {two}|from {one} through {two})"
-            )
-            return said, ["between", a, b], False
-        shown, token = self.period(day, unit, self.rng)
-        if draw < 0.68 or plain:
-            head = "on" if unit == "day" else self.pick("(in|in|in|in|during|for|within|from)")
-            return (
-                f"{head} {shown}",
-                ["=", token],
-                unit in ("year", "month", "quarter") and "the " not in shown,
-            )
-        op, head = self.rng.choice(
-            ((">=", "(since|from {p} on|from {p} onwards|starting from|starting in|as of|since the start of)"), (">=", "since"),
-             ("<", "(before|prior to|earlier than|before)"), ("<", "before"),
-             (">", "(after|later than|after)"), (">", "after"), ("<=", "(until|up to|through|no later than|by the end of)"))
-        )  # fmt: skip
-        head = self.pick(head)
-        if "starting in" in head and unit == "day":
-            head = "since"
-        if unit == "day" and head in ("since the start of", "by the end of"):
-            head = {"since the start of": "since", "by the end of": "up to"}[head]
-        return head.format(p=shown) if "{p}" in head else f"{head} {shown}", [op, token], False
-
-    def period(self, day: date, unit: str, rng: random.Random) -> tuple[str, Piece]:
-        said = period_text(day, unit, rng)
-        shown, token = self.literal(said.removeprefix("the "))
-        return ("the " if said.startswith("the ") else "") + shown, token
-
-    def day(self, f: Field) -> date:
-        try:
-            return date.fromisoformat(str(self.rng.choice(f.samples))[:10])
-        except ValueError:
-            raise Unfit("no date") from None
-
-    def is_main_date(self, f: Field, entity: Entity) -> bool:
-        dates = entity.having("date")
-        return dates[0] is f or entity.noun.split()[-1] in f.words
-
-    def about_date(self, f: Field, entity: Entity, *, plain: bool = False) -> _Condition:
-        said, body, before = self.when(f, plain=plain)
-        form: list[Piece] = [f.token, *body]
-        words = self.words(f)
-        verb = next((v for pattern, v in _DATE_VERBS if re.search(pattern, f.words)), "")
-        verb = self.pick(verb) if verb else ""
-        if verb.startswith("who ") and not people_words(entity.noun):
-            verb = verb.removeprefix("who ")
-            verb = "" if not verb.endswith("ed") else "that " + verb
-        bare = re.sub(r"^(who|that) ", "", verb)
-        pred = (
-            f"were {bare} {said}"
-            if bare and verb == bare and not bare.endswith("ing") and bare != "due"
-            else (f"{bare} {said}" if verb != bare else f"have {article(words)} {said}")
-        )
-        if bare == "due":
-            pred = f"are due {said}"
-        condition = _Condition("", pred, form, {entity.place}, fields={id(f)})
-        if self.is_main_date(f, entity) and not f.words.startswith(("end", "due", "close")):
-            draw = self.rng.random()
-            if draw < 0.15 and before and said.startswith(("in ", "from ", "during ")):
-                condition.pre = said.partition(" ")[2]
-            elif verb and draw < 0.6:
-                condition.post = f"{verb} {said}"
-            elif (
-                "birth" not in f.words
-                and len(entity.having("date")) <= 3
-                and draw < 0.85
-                and self.eventful(entity)
-            ):
-                condition.post = said
-        if not condition.post and not condition.pre:
-            explicit = self.pick(
-                "(with {w} {s}|with {aw} {s}|whose {w} is {s}|where the {w} is {s}|where {w} is {s}|by {w} {s})"
-            )
-            if not re.match(r"(in|on|before|after|between|prior|earlier|later|during|within) ", said):
-                explicit = self.rng.choice(("with {w} {s}", "with {aw} {s}"))
-            if verb and self.chance(0.5):
-                explicit = "{v} {s}"
-            condition.post = explicit.format(w=words, aw=article(words), s=said, v=verb)
-        return condition
-
-    def eventful(self, entity: Entity) -> bool:
-        return not people_words(entity.noun) and bool(entity.parents)
-
-    def about_cell(self, f: Field, entity: Entity) -> _Condition:
-        text = self.cell(f)
-        words = self.words(f)
-        condition = _Condition("", "", [], {entity.place}, fields={id(f)})
-        if self.chance(0.09) and f.distinct > 2:
-            other = self.cell(f)
-            if other == text:
-                raise Unfit("same cell twice")
-            first, one = self.named(f, text)
-            second, two = self.named(f, other)
-            condition.form = [f.token, "in", one, two]
-            place = bool(_PLACES.search(f.words))
-            condition.post = self.pick(
-                f"({'in|from' if place else f'with {words}|whose {words} is|where {words} is (either |)'}) {first} or {second}"
-            )
-            condition.pred = f"{'are in' if place else f'have the {words}'} {first} or {second}"
-            return condition
-        value, token = self.named(f, text)
-        if self.chance(0.1) and f.distinct > 1:
-            condition.form = [f.token, "!=", token]
-            if _PLACES.search(f.words) and self.chance(0.6):
-                condition.post = self.pick(
-                    f"(not in|outside|outside of|not from|not located in|except those in) {value}"
-                )
-                condition.pred = self.pick(f"are (not in|outside|not from) {value}")
-            else:
-                condition.post = self.pick(
-                    f"(whose {words} is not|with {words} other than|with {words} not|where the {words} is not|where "
-                    f"{words} is different from) {value}"
-                )
-                condition.pred = self.pick(
-                    f"(have {article(words)} other than|do not have the {words}|don't have {words}) {value}"
-                )
-            return condition
-        condition.form = [f.token, "=", token]
-        options = [
-            f"with {words} {value}",
-            f"whose {words} is {value}",
-            f"where the {words} is {value}",
-            f"with the {words} {value}",
-            f"having {words} {value}",
-            f"where {words} = {value}",
-            f"that have {words} {value}",
-            f"with {value} as {words}",
-        ]
-        pred = [f"have the {words} {value}", f"have {value} as (their |)({words})"]
-        lead = f.words
-        if _PLACES.search(lead):
-            options += [
-                f"in {value}",
-                f"from {value}",
-                f"in {value}",
-                f"from {value}",
-                f"in the {words} {value}",
-                f"in the {words} of {value}",
-                f"{'based' if people_words(entity.noun) else 'located'} in {value}",
-            ]
-            pred = [
-                f"are in {value}",
-                f"are from {value}",
-                f"are (located|based) in {value}",
-                f"come from {value}",
-            ]
-            if people_words(entity.noun):
-                options += [f"living in {value}", f"who live in {value}"]
-                pred += [f"live in {value}"] * 2
-        elif f in entity.label:
-            options += [f"named {value}", f"called {value}", f"with the name {value}"]
-            pred = [f"are (named|called) {value}"]
-        elif f.role == "category" and len(text) < 22:
-            if re.search(
-                r"\b(status|type|gender|sex|priority|size|color|colour|nationality|level|class|segment|stage|severity)\b",
-                lead,
-            ):
-                if (
-                    re.fullmatch(r"[A-Za-z][A-Za-z -]*", text)
-                    and len(text) > 2
-                    and not re.search(r"\b(on|in|for|by|up|changed|due|to)\b", text.lower())
-                ):
-                    condition.pre = value if self.chance(0.4) else ""
-                options += [f"of {words} {value}", f"that are {value}", f"which are {value}"]
-                pred += [f"are {value}"] * 3
-            elif re.search(
-                r"\b(category|department|genre|group|industry|sector|division|major|specialty|language|conference|league)\b",
-                lead,
-            ):
-                options += [
-                    f"in the {value} {words}",
-                    f"in {value}",
-                    f"in the {words} {value}",
-                    f"from the {value} {words}",
-                ]
-                pred = [f"are in the {value} {words}", f"belong to the {value} {words}", f"belong to {value}"]
-            elif re.search(r"\b(method|channel|device|currency|source|payment)\b", lead):
-                options += [
-                    f"by {value}",
-                    f"via {value}",
-                    f"in {value}" if "currency" in lead else f"through {value}",
-                ]
-        condition.post = self.pick(self.rng.choice(options))
-        condition.pred = self.pick(self.rng.choice(pred))
-        return condition
-
-    def about_bool(self, f: Field, entity: Entity) -> _Condition:
-        words = re.sub(r"^(is|has) ", "", f.words)
-        yes = self.chance(0.65)
-        form: list[Piece] = [f.token, "=", "1" if yes else "0"]
-        adjective = (
-            f.words.split()[0] != "has"
-            and " " not in words
-            and re.search(r"(ed|ive|ile|ing|al|able|ous|public|late|beta|premium|private)$", words)
-        )
-        if adjective:
-            pred = f"are {words}" if yes else f"are not {words}"
-            condition = _Condition(f"that {pred}", pred, form, {entity.place}, fields={id(f)})
-            if yes and self.chance(0.6):
-                condition.pre = words
-            return condition
-        pred = self.pick(
-            f"(have {article(words)}|come with {article(words)})"
-            if yes
-            else f"(have no|do not have {article(words)}|don't have {article(words)})"
-        )
-        post = self.pick(
-            f"(with {article(words)}|with {words}|that have {words})"
-            if yes
-            else f"(without {words}|without {article(words)}|with no {words})"
-        )
-        return _Condition(post, pred, form, {entity.place}, fields={id(f)})
-
-    def about_null(self, f: Field, entity: Entity) -> _Condition:
-        missing = self.chance(0.7)
-        link = next((x for x in entity.parents if x.column is f), None)
-        words = link.parent.noun if link else self.words(f)
-        if missing:
-            post = self.pick(
-                f"(without {article(words)}|without any {words}|with no {words}|that have no {words}|missing "
-                f"{article(words)}|where the {words} is (missing|empty|unknown|not set|null)|lacking {article(words)})"
-            )
-            pred = self.pick(
-                f"(have no {words}|do not have {article(words)}|don't have {article(words)}|are missing {article(words)}|"
-                f"lack {article(words)})"
-            )
-        else:
-            post = self.pick(
-                f"(with {article(words)}|that have {article(words)}|where the {words} is (known|set|not null|not empty|filled in))"
-            )
-            pred = f"have {article(words)}"
-        return _Condition(
-            post, pred, [f.token, "is_null" if missing else "not_null"], {entity.place}, fields={id(f)}
-        )
-
-    def about_text(self, f: Field, entity: Entity) -> _Condition:
-        words = self.words(f)
-        cell = str(self.rng.choice(f.samples))
-        if self.chance(0.35):
-            part = cell[: self.rng.choice((1, 1, 2, 3))].strip()
-            if not part.isalpha():
-                raise Unfit("no start")
-            shown, token = self.literal(part)
-            shown = self.rng.choice(
-                (
-                    shown,
-                    f'"{shown}"',
-                    f"'{shown}'",
-                    f"the letter {shown}" if len(part) == 1 else f"the letters {shown}",
-                )
-            )
-            verb, third = self.rng.choice((("start", "starts"), ("begin", "begins"), ("start", "starts")))
-            post = self.pick(
-                f"(whose {words} {third} with|with {article(words)} (that {third}|{verb}{'n' if verb == 'begin' else ''}ing|"
-                f"{third[:-1]}{'n' if verb == 'begin' else ''}ing) with) {shown}"
-            )
-            return _Condition(
-                post,
-                f"have {article(words)} that {third} with {shown}",
-                [f.token, "starts", token],
-                {entity.place},
-                fields={id(f)},
-            )
-        parts = re.findall(r"[A-Za-z]{4,}", cell)
-        if not parts:
-            raise Unfit("no word")
-        part = self.rng.choice(parts)
-        shown, token = self.literal(part if self.chance(0.6) else part.lower())
-        quoted = self.rng.choice(
-            (shown, f'"{shown}"', f"'{shown}'", f"the word {shown}", f'the word "{shown}"')
-        )
-        negated = self.chance(0.1)
-        if negated:
-            post = self.pick(f"(whose {words} does not (contain|include|mention)|without) {quoted}")
-            post = post if post.startswith("whose") else f"{post} in the {words}"
-            return _Condition(
-                post,
-                f"do not have {quoted} in the {words}",
-                [f.token, "not_contains", token],
-                {entity.place},
-                fields={id(f)},
-            )
-        post = self.pick(
-            f"(whose {words} (contains|includes|mentions)|with {quoted} in the|with {quoted} in (their|its)"
-            f"|having {words} containing|with {article(words)} (containing|that contains|that includes|like)"
-            ")"
-        )
-        post = f"{post} {words}" if post.endswith((" the", "their", "its")) else f"{post} {quoted}"
-        return _Condition(
-            post,
-            f"have {quoted} in (their|the) {words}".replace("(their|the)", "their"),
-            [f.token, "contains", token],
-            {entity.place},
-            fields={id(f)},
-        )
-
-    def own_condition(self, entity: Entity, *, dates: bool = True) -> _Condition:
-        kinds: list[tuple[str, float]] = []
-        cells = [f for f in entity.having("category", "text") if f.samples]
-        numbers = entity.having("measure", "year")
-        days = entity.having("date") if dates else []
-        flags = entity.having("bool")
-        empties = [f for f in entity.fields if 0 < f.filled < f.rows and f.role != "other"]
-        texts = [f for f in entity.having("text", "long", "category") if f.samples]
-        for name, found, weight in (
-            ("cell", cells, 5),
-            ("number", numbers, 3.5),
-            ("date", days, 2.5),
-            ("bool", flags, 1.5),
-            ("null", empties, 0.7),
-            ("text", texts, 0.6),
-        ):
-            if found:
-                kinds.append((name, weight))
-        if not kinds:
-            raise Unfit("nothing to filter by")
-        kind = self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])[0]
-        if kind == "cell":
-            weights = [4 if f.role == "category" else 3 if f in entity.label else 1 for f in cells]
-            return self.about_cell(self.rng.choices(cells, weights)[0], entity)
-        if kind == "number":
-            f = self.rng.choice(numbers)
-            post, pred, form = self.about_number(f, "")
-            return _Condition(post, pred, form, {entity.place}, fields={id(f)})
-        if kind == "date":
-            return self.about_date(self.rng.choice(days), entity)
-        if kind == "bool":
-            return self.about_bool(self.rng.choice(flags), entity)
-        if kind == "null":
-            return self.about_null(self.rng.choice(empties), entity)
-        return self.about_text(self.rng.choice(texts), entity)
-
-    def parent_condition(self, entity: Entity) -> _Condition:
-        chains = [c for c in self.domain.chains(entity) if not c[-1].parent.verbal or len(c) == 1]
-        if not chains:
-            raise Unfit("no parent")
-        chain = self.rng.choices(chains, [1 / len(c) for c in chains])[0]
-        parent = chain[-1].parent
-        tables = {entity.place, *(x.parent.place for x in chain)}
-        noun = self.noun(parent)
-        cells = [
-            f for f in parent.label if len(parent.label) == 1 and f.samples and f.role in ("text", "category")
-        ]
-        if cells and self.chance(0.5):
-            f = cells[0]
-            value, token = self.named(f, self.cell(f))
-            options = [
-                f"of {noun} {value}",
-                f"for {noun} {value}",
-                f"for the {noun} {value}",
-                f"whose {noun} is {value}",
-                f"with {noun} {value}",
-                f"of the {noun} {value}",
-                f"belonging to {value}",
-                f"for {value}",
-                f"of {value}",
-            ]
-            if people_words(parent.noun) or re.search(
-                r"company|supplier|vendor|carrier|brand|artist|band", parent.noun
-            ):
-                options += [f"by {value}", f"from {value}", f"by {noun} {value}", f"of {value}"]
-            if re.search(
-                r"category|genre|department|faculty|ward|group|type|region|class|programme", parent.noun
-            ):
-                options += [
-                    f"in {value}",
-                    f"in the {value} {noun}",
-                    f"from the {value} {noun}",
-                    f"in the {noun} {value}",
-                    f"in {noun} {value}",
-                ]
-            if re.search(
-                r"store|shop|branch|warehouse|hotel|plant|city|country|location|office|school|museum|stadium|depot",
-                parent.noun,
-            ):
-                options += [f"at {value}", f"in {value}", f"from {value}", f"at the {value} {noun}"]
-            pred = [
-                f"are from {value}",
-                f"belong to {value}",
-                f"belong to the {noun} {value}",
-                f"have {value} as (their |){noun}",
-                f"are linked to {value}",
-            ]
-            return _Condition(
-                self.pick(self.rng.choice(options)),
-                self.pick(self.rng.choice(pred)).replace("(their |)", ""),
-                [f.token, "=", token],
-                tables,
-                fields={id(f)},
-            )
-        inner = self.own_condition(parent)
-        nouns = plural(noun)
-        pre = f"{inner.pre} " if inner.pre else ""
-        post = f" {inner.post}" if inner.post and not inner.pre else ""
-        link = self.pick(
-            "(of|for|for|from|by|of)" if people_words(parent.noun) else "(of|for|from|for|in|with)"
-        )
-        options = [
-            f"{link} {pre}{nouns}{post}",
-            f"belonging to {pre}{nouns}{post}",
-            f"whose {noun} {self.single(inner.pred)}",
-            f"where the {noun} {self.single(inner.pred)}",
-        ]
-        return _Condition(
-            self.rng.choice(options), f"belong to {pre}{nouns}{post}", inner.form, tables, fields=inner.fields
-        )
-
-    @staticmethod
-    def single(pred: str) -> str:
-        """A predicate of a plural, said of one."""
-        for plain, one in (
-            ("are ", "is "),
-            ("have ", "has "),
-            ("were ", "was "),
-            ("do not ", "does not "),
-            ("don't ", "doesn't "),
-        ):
-            if pred.startswith(plain):
-                return one + pred[len(plain) :].replace(" their ", " its ")
-        first, _, rest = pred.partition(" ")
-        if first.endswith("ed") or first in ("began", "can"):
-            return pred
-        return f"{first}s {rest}"
-
-    def conditions(self, entity: Entity, count: int | None = None, *, dates: bool = True) -> list[_Condition]:
-        if count is None:
-            count = self.rng.choices((0, 1, 2), (3, 5, 1.6))[0]
-        found: list[_Condition] = []
-        for _ in range(count):
-            deep = entity.parents and self.chance(0.45)
-            try:
-                new = self.parent_condition(entity) if deep else self.own_condition(entity, dates=dates)
-            except Unfit:
-                new = self.own_condition(entity, dates=dates)
-            if any(new.fields & old.fields for old in found):
-                raise Unfit("the same column twice")
-            if any(new.tables & old.tables - {entity.place} for old in found):
-                raise Unfit("the same parent twice")
-            if found and found[0].pre and new.pre:
-                raise Unfit("two adjectives")
-            found.append(new)
-        return found
-
-    def subject(
-        self, entity: Entity, conditions: list[_Condition], *, noun: str | None = None
-    ) -> tuple[str, list[Piece]]:
-        """The noun phrase in the plural and the body of WHERE."""
-        said = noun if noun is not None else plural(self.noun(entity))
-        pres = [c.pre for c in conditions if c.pre]
-        posts = [c.post for c in conditions if not c.pre]
-        text = " ".join([*pres, said]).strip()
-        form: list[Piece] = []
-        glue = " and "
-        alternative = len(posts) == 2 and not pres and self.chance(0.12)
-        if len(posts) == 2:
-            if alternative:
-                glue = " or "
-            elif posts[0].split()[0] not in ("in", "from", "of", "for", "by") or posts[1].split()[0] in (
-                "in",
-                "from",
-            ):
-                glue = self.rng.choice((" and ", " and ", " and ", ", "))
-            else:
-                glue = " "
-        text = f"{text} {glue.join(posts)}" if posts else text
-        ordered = [c for c in conditions if c.pre] + [c for c in conditions if not c.pre]
-        for i, condition in enumerate(ordered):
-            if i:
-                form.append("or" if alternative else "and")
-            form += condition.form
-            self.required |= condition.tables
-        self.required.add(entity.place)
-        return text, form
-
-    # -- forms -----------------------------------------------------------------------------------
-
-    def core(
-        self, items: Iterable[Piece], where: list[Piece] | None = None, *, group: list[Piece] | None = None,
-        having: list[Piece] | None = None, order: list[Piece] | None = None, limit: Piece | None = None, distinct: bool = False,
-        required: set[int] | None = None,
-    ) -> list[Piece]:  # fmt: skip
-        items = list(items)
-        said = list(where or [])
-        if (
-            any(
-                said[n] in items and said[n + 1] == "="
-                for n in range(len(said) - 1)
-                if isinstance(said[n], tuple)
-            )
-            and not group
-        ):
-            shown = [x for x in items if isinstance(x, tuple)]
-            if len(shown) == len([x for x in shown if x in said]) and "count" not in items:
-                raise Unfit("shows what was asked")
-        required = self.required if required is None else required
-        head: list[Piece] = ["select", *(["distinct"] if distinct else []), *items]
-        tail: list[Piece] = []
-        for word, part in (("where", where), ("group", group), ("having", having), ("order", order)):
-            if part:
-                tail += [word, *part]
-        if limit is not None:
-            tail += ["limit", limit]
-        used: list[FormToken] = []
-        depth = 0
-        for token in [*head, *tail]:
-            depth += (token == "[") - (token == "]")
-            if depth == 0 and isinstance(token, tuple) and token[0] in "tc":
-                used.append(("t", int(token[1])))
-        extra: list[Piece] = []
-        for table in sorted(required):
-            reached = needed_tables(used, self.domain.context) if used else set()
-            if table not in reached:
-                used.append(("t", table))
-                extra.append(("t", table))
-        if needed_tables(used, self.domain.context) != required:
-            raise Unfit("the joins would go another way")
-        return [*head, *(["from", *extra] if extra else []), *tail]
-
-    def group(self, entity: Entity) -> _Group:
-        """Something to group ``entity``'s rows by: a category of its own or of a parent, or a parent itself."""
-        options: list[tuple[str, Field | list[Link], float]] = [
-            ("own", f, 2.0 if f.distinct < 30 else 0.6) for f in entity.having("category") if f.distinct > 1
-        ]
-        options += [("own", f, 0.5) for f in entity.having("bool", "year") if 1 < f.distinct < 60]
-        for chain in self.domain.chains(entity):
-            parent = chain[-1].parent
-            if (parent.label or parent.key) and not parent.verbal:
-                options.append(("parent", chain, (2.0 if parent.label else 0.3) / len(chain)))
-            options += [("field", [*chain], 0.8 / len(chain))] if parent.having("category") else []
-        if not options:
-            raise Unfit("nothing to group by")
-        kind, what, _ = self.rng.choices(options, [w for _, _, w in options])[0]
-        if isinstance(what, Field):
-            words = self.words(what)
-            if what.role == "bool":
-                words = f"{words} status" if self.chance(0.3) else words
-            return _Group(words, plural(words), [what.token], [what.token], {entity.place}, field=what)
-        tables = {entity.place, *(x.parent.place for x in what)}
-        parent = what[-1].parent
-        if kind == "field":
-            f = self.any_of(
-                [f for f in parent.having("category") if f.distinct > 1 and f not in parent.label]
-            )
-            words = self.rng.choice((self.words(f, owner=True), self.words(f, owner=True), self.words(f)))
-            return _Group(words, plural(words), [f.token], [f.token], tables, field=f)
-        noun = self.noun(parent)
-        label = self.label(parent)
-        keys = [parent.key.token] if parent.key else [f.token for f in label]
-        if len(label) == 1 and label[0].unique and not parent.key:
-            keys = [label[0].token]
-        items: list[Piece] = [f.token for f in label]
-        if self.chance(0.12) and parent.label:
-            noun = (
-                f"{noun} {say(label[0].words, self.rng)}"
-                if len(label) == 1 and not label[0].words.startswith(noun)
-                else noun
-            )
-        return _Group(noun, plural(noun), items, list(keys), tables, entity=parent)
-
-    def product(self, entity: Entity) -> list[Piece] | None:
-        """{quantity * price} where ``entity`` has both."""
-        quantity = next(
-            (
-                f
-                for f in entity.having("measure")
-                if re.search(r"\b(quantity|units sold|shares)$", f.words)
-                and "stock" not in f.words
-                and entity.parents
-            ),
-            None,
-        )
-        price = next(
-            (f for f in entity.having("measure") if re.search(r"\b(price|unit cost)$", f.words)), None
-        )
-        return ["{", quantity.token, "*", price.token, "}"] if quantity and price else None
-
-    def metric(
-        self,
-        entity: Entity,
-        said: str,
-        *,
-        counts: float = 0.5,
-        group: _Group | None = None,
-        extremes: bool = True,
-    ) -> _Metric:
-        """A number about rows of ``entity``; ``said`` is the plural noun phrase, with conditions."""
-        measures = [
-            f
-            for f in entity.having("measure")
-            if not re.search(r"latitude|longitude|^lat$|^long$|number$|^floor$|code", f.words)
-        ]
-        made = self.product(entity)
-        if made and self.chance(0.45):
-            name = self.pick(
-                "(revenue|sales|turnover|sales value|total sales|total revenue|total value|sales amount)"
-            )
-            return _Metric(
-                f"{name} from {said}" if self.chance(0.3) else name,
-                ["sum", *made],
-                {entity.place},
-                False,
-                "highest",
-                "lowest",
-            )
-        if not measures or self.chance(counts):
-            links = [
-                x
-                for x in entity.parents
-                if not x.parent.verbal and not (group and x.parent.place in group.tables)
-            ]
-            if links and self.chance(0.12):
-                link = self.rng.choice(links)
-                phrase = (
-                    f"number of {self.pick('(different|distinct|unique)')} {plural(self.noun(link.parent))} "
-                    f"{self.pick('(in|among|across)')} {said}"
-                )
-                return _Metric(
-                    phrase, ["count", "distinct", link.column.token], {entity.place}, True, "most", "fewest"
-                )
-            phrase = self.pick(
-                f"(number of {said}|number of {said}|number of {said}|count of {said}|total number of {said}|# of {said})"
-            )
-            return _Metric(phrase, ["count", "*"], {entity.place}, True, "most", "fewest")
-        f = self.rng.choice(measures)
-        words = self.words(f)
-        money = MONEY.search(f.words)
-        additive = not NOT_ADDITIVE.search(f.words)
-        word = self.rng.choices(
-            ("sum", "avg", "max", "min"), (5 if additive else 0, 4, *((1.2, 1.2) if extremes else (0, 0)))
-        )[0]
-        adjective = self.pick(
-            {"sum": "(total|total|total|overall|combined|sum of)", "avg": "(average|average|average|mean|avg)",
-             "max": "(maximum|highest|max|largest|biggest)", "min": "(minimum|lowest|min|smallest)"}[word]
-        )  # fmt: skip
-        if (
-            word == "sum"
-            and money
-            and re.search(r"\b(amount|total|price|sales)\b", f.words)
-            and re.search("order|invoice|sale|transaction|payment|booking", entity.noun)
-            and self.chance(0.3)
-        ):
-            adjective, words = "", self.pick("(revenue|sales|turnover|total revenue|total sales)")
-        if words.startswith(("total ", "average ")) and adjective in ("total", "average"):
-            words = words.partition(" ")[2]
-        return _Metric(f"{adjective} {words}".strip(), [word, f.token], {entity.place}, False)
-
-    def limit(self) -> tuple[int, str, Piece | None]:
-        """(how many, its text with mark, its token); one has no text."""
-        count = self.rng.choices(
-            (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20), (0, 1, 5, 1, 7, 0.5, 0.5, 0.5, 5, 0.7, 0.8)
-        )[0]
-        word = spell_out(count)
-        if word and self.chance(0.35):
-            return count, word, str(count)
-        shown, token = self.literal(str(count))
-        return count, shown, token
+__all__ = ["FAMILIES", "write"]
 
 
-def _listing(w: _Writer) -> tuple[str, list[Piece]]:
+def _listing(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.fields))
     conditions = w.conditions(entity, w.rng.choices((0, 1, 2), (1.2, 6, 2.2))[0])
     draw = w.rng.random()
     if draw < 0.12:
         said, where = w.subject(entity, conditions)
         text = w.pick(
-            f"{_LIST} (all|all the|the|) (information|details|columns|data|fields|info|attributes) (about|of|for|on) (all|the|) {said}"
+            f"{LIST} (all|all the|the|) (information|details|columns|data|fields|info|attributes) (about|of|for|on) (all|the|) {said}"
         )
         stars: list[Piece] = ["*"] if w.required == {entity.place} else [("t", entity.place)]
         return text, w.core(stars, where)
@@ -1051,7 +61,7 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
             return text, w.core(items, conditions[0].form)
         said, where = w.subject(entity, conditions)
         text = w.pick(
-            f"({_LIST} (all |all the |the |){said}|(which are|what are|list) the {said}|{said}|{_LIST} the "
+            f"({LIST} (all |all the |the |){said}|(which are|what are|list) the {said}|{said}|{LIST} the "
             f"names of (all |the |){said}|names of {said})"
         )
         if "names" in text and not re.search("name|title", label[0].words):
@@ -1083,7 +93,7 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
     if w.chance(0.2) and entity.label and not set(entity.label) & set(chosen):
         names = join_words([w.words(f) for f in chosen] + parent_words, w.rng)
         text = w.pick(
-            f"({_LIST} (all |the |){said} (with|along with|together with|and) their {names}|{_LIST} {said} and {names})"
+            f"({LIST} (all |the |){said} (with|along with|together with|and) their {names}|{LIST} {said} and {names})"
         )
         return text, w.core([*(f.token for f in entity.label), *(f.token for f in chosen), *extra], where)
     many = w.chance(0.5)
@@ -1095,15 +105,15 @@ def _listing(w: _Writer) -> tuple[str, list[Piece]]:
         w.rng,
     )
     text = w.pick(
-        f"(what are the {names} of (all |all the |the |){said}|{_LIST} the {names} of (all|all the|the|"
-        f"each of the|) {said}|{_LIST} (the |){names} for (all |the |){said}"
+        f"(what are the {names} of (all |all the |the |){said}|{LIST} the {names} of (all|all the|the|"
+        f"each of the|) {said}|{LIST} (the |){names} for (all |the |){said}"
         f"|{names} of {said}|{names} for {said}|for (all |the |){said}, (show|list|give|what are) the "
-        f"{names}|{said}: {names}|{_LIST} {names} of {said})"
+        f"{names}|{said}: {names}|{LIST} {names} of {said})"
     )
     return text, w.core([*(f.token for f in chosen), *extra], where)
 
 
-def _counting(w: _Writer) -> tuple[str, list[Piece]]:
+def _counting(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: True)
     conditions = w.conditions(entity)
     measures = entity.having("measure")
@@ -1133,7 +143,7 @@ def _counting(w: _Writer) -> tuple[str, list[Piece]]:
         text = w.pick(
             f"(how many {said} are there|how many {said} (do we have|exist|are there in total|are in the "
             f"database)|how many {said}|count (the |all |){said}|number of {said}"
-            f"|what is the (total |)number of {said}|{_START} the (number|count|total number) of (all |)"
+            f"|what is the (total |)number of {said}|{START} the (number|count|total number) of (all |)"
             f"{said}|total {said}|count of {said}|how many {said} are there|(give me|show|get) a count of "
             f"{said})"
         )
@@ -1150,19 +160,19 @@ def _counting(w: _Writer) -> tuple[str, list[Piece]]:
         items: list[Piece] = [x for p, _ in pair for x in (p, f.token)]
         names = join_words([n for _, n in pair], w.rng)
         return w.pick(
-            f"({_START} the|{_START} the|) {names} {w.words(f)} (of|for|across) (all |all the |the |){said}"
+            f"({START} the|{START} the|) {names} {w.words(f)} (of|for|across) (all |all the |the |){said}"
         ), w.core(items, where)
     metric = w.metric(entity, said, counts=0)
     ending = (
         "" if said in metric.phrase else w.pick(f" (of|for|of|for|across|over) (all |all the |the |){said}")
     )
-    text = w.pick(f"({_START} the|{_START} the|what was the|) {metric.phrase}{ending}")
+    text = w.pick(f"({START} the|{START} the|what was the|) {metric.phrase}{ending}")
     if metric.form[0] == "sum" and w.chance(0.15):
         text = w.pick(f"how much (is|was) the {metric.phrase}{ending}")
     return text, w.core(metric.form, where)
 
 
-def _ordering(w: _Writer, group: _Group, metric: _Metric) -> tuple[str, list[Piece] | None, Piece | None]:
+def _ordering(w: Writer, group: Group, metric: Metric) -> tuple[str, list[Piece] | None, Piece | None]:
     draw = w.rng.random()
     name = metric.phrase if not metric.counting else w.pick("(the count|count|number|that number|the number)")
     if draw < 0.55:
@@ -1194,7 +204,7 @@ def _ordering(w: _Writer, group: _Group, metric: _Metric) -> tuple[str, list[Pie
     )
 
 
-def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
+def _grouping(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.parents or e.having("category")))
     group = w.group(entity)
     conditions = w.conditions(entity, w.rng.choices((0, 1), (2.2, 1))[0])
@@ -1226,13 +236,13 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
         measure = entity.having("measure")
         if measure and w.chance(0.3):
             f = w.rng.choice(measure)
-            metric = _Metric(f"average {w.words(f)}", ["avg", f.token], set(), False)
+            metric = Metric(f"average {w.words(f)}", ["avg", f.token], set(), False)
             value, number = w.number(w.threshold(f), f)
             op, more = w.rng.choice(
                 ((">", "(above|over|greater than|higher than)"), ("<", "(below|under|less than)"))
             )
             text = w.pick(
-                f"((which|what) {group.nouns} have an {metric.phrase} of {said} {more} {value}|{_LIST} (the "
+                f"((which|what) {group.nouns} have an {metric.phrase} of {said} {more} {value}|{LIST} (the "
                 f"|){group.nouns} (with an|whose) {metric.phrase} of {said} (is |){more} {value}|{group.nouns} "
                 f"where the {metric.phrase} of {said} is {more} {value})"
             )
@@ -1243,14 +253,14 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
             )
             return text, w.core(group.items, where, group=group.keys, having=[*metric.form, op, number])
         text = w.pick(
-            f"((which|what) {group.nouns} have {words} {said}|{_LIST} (all |the |){group.nouns} (with|having|"
+            f"((which|what) {group.nouns} have {words} {said}|{LIST} (all |the |){group.nouns} (with|having|"
             f"that have|that have had) {words} {said}|{group.nouns} with {words} {said}"
             f"|find {group.nouns} (having|with) {words} {said}|which {group.nouns} have {words} {said})"
         )
         items: list[Piece] = group.items
         if w.chance(0.15):
             text, items = (
-                w.pick(f"{_LIST} (the |){group.nouns} with {words} {said} and the number of {said}"),
+                w.pick(f"{LIST} (the |){group.nouns} with {words} {said} and the number of {said}"),
                 [*group.items, "count", "*"],
             )
         return text, w.core(items, where, group=group.keys, having=["count", "*", op, token])
@@ -1259,7 +269,7 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
     if said not in phrase and (conditions or w.chance(0.35)):
         phrase = w.pick(f"{phrase} (of|for|of) {said}")
     ending, order, limit = _ordering(w, group, metric)
-    second: _Metric | None = None
+    second: Metric | None = None
     if w.chance(0.12):
         second = w.metric(entity, said, counts=0.3, group=group)
         if second.form == metric.form:
@@ -1273,16 +283,16 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
             f"(how many {said} (are there|do we have|) (per|for each|in each|by|for every) {group.noun}|"
             f"how many {said} does each {group.noun} have|{said} (per|by) {group.noun}|count (of |the |)"
             f"{said} (by|per|for each) {group.noun}"
-            f"|for each {group.noun}, how many {said} (are there|do we have)|{_LIST} (each|every) {group.noun} "
-            f"and (the|its|their) number of {said}|{_LIST} {group.nouns} (with|and) (their|the) (number "
+            f"|for each {group.noun}, how many {said} (are there|do we have)|{LIST} (each|every) {group.noun} "
+            f"and (the|its|their) number of {said}|{LIST} {group.nouns} (with|and) (their|the) (number "
             f"of|count of) {said})"
         )
     else:
         text = w.pick(
-            f"({_START} the {phrase} (per|by|for each|for every|of each|in each|grouped by|broken down by|"
+            f"({START} the {phrase} (per|by|for each|for every|of each|in each|grouped by|broken down by|"
             f"split by|across) {group.noun}|{phrase} (per|by) {group.noun}|{phrase} (by|per|for each) {group.noun}|"
-            f"for (each|every) {group.noun}, {_START} the {phrase}"
-            f"|{_LIST} {group.nouns} (and|with|along with) (their|the) {phrase}|{_LIST} (each|every) {group.noun} "
+            f"for (each|every) {group.noun}, {START} the {phrase}"
+            f"|{LIST} {group.nouns} (and|with|along with) (their|the) {phrase}|{LIST} (each|every) {group.noun} "
             f"(and|with) (its|the) {phrase}|what is the {phrase} (for each|per|by|in each) {group.noun}|"
             f"break down (the |){phrase} by {group.noun}|how does the {phrase} (differ|vary|compare) (by|"
             f"across|between) {group.nouns}|{phrase} for (all|the different|the various|each of the) {group.nouns})"
@@ -1296,13 +306,13 @@ def _grouping(w: _Writer) -> tuple[str, list[Piece]]:
     )
 
 
-def _superlative(w: _Writer) -> tuple[str, list[Piece]]:
+def _superlative(w: Writer) -> tuple[str, list[Piece]]:
     if w.chance(0.42):
         return _best_row(w)
     return _best_group(w)
 
 
-def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
+def _best_row(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.having("measure", "date", "year")) and bool(e.label or e.key))
     f = w.any_of(
         [f for f in entity.having("measure", "date", "year") if not re.search("latitude|longitude", f.words)]
@@ -1329,7 +339,7 @@ def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
             f"with the {'(latest|most recent|newest)' if top else '(earliest|oldest|first)'} {words}"
         )
     else:
-        for pattern, high, low in _SUPERLATIVE:
+        for pattern, high, low in SUPERLATIVE:
             if re.search(pattern, f.words):
                 adjective = w.pick(high if top else low)
                 break
@@ -1385,12 +395,12 @@ def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
     _, shown, token = w.limit()
     if adjective and w.chance(0.5):
         text = w.pick(
-            f"({_LIST} {of}the {shown} {adjective} {said}|(what are|which are) {of}the {shown} {adjective} "
-            f"{said}|{shown} {adjective} {said}|{_LIST} {of}the top {shown} {adjective} {said})"
+            f"({LIST} {of}the {shown} {adjective} {said}|(what are|which are) {of}the {shown} {adjective} "
+            f"{said}|{shown} {adjective} {said}|{LIST} {of}the top {shown} {adjective} {said})"
         )
     else:
         text = w.pick(
-            f"({_LIST} {of}the (top |){shown} {said} {with_it}|{_LIST} {of}the {'top' if top else 'bottom'} "
+            f"({LIST} {of}the (top |){shown} {said} {with_it}|{LIST} {of}the {'top' if top else 'bottom'} "
             f"{shown} {said} by {words}|{'top' if top else 'bottom'} {shown} {said} by {words}|which {shown} "
             f"{said} have the {with_it.removeprefix('with the ')}|what are {of}the {shown} {said} {with_it})"
         )
@@ -1400,7 +410,7 @@ def _best_row(w: _Writer) -> tuple[str, list[Piece]]:
     return text, w.core(items, where, order=order, limit=token)
 
 
-def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
+def _best_group(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.parents or e.having("category")))
     group = w.group(entity)
     conditions = w.conditions(entity, w.rng.choices((0, 1), (2.2, 1))[0])
@@ -1468,12 +478,12 @@ def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
         else word
     )
     text = w.pick(
-        f"({_LIST} the {word} {shown} {group.nouns} by {phrase}|{word} {shown} {group.nouns} by {phrase}|"
-        f"{_LIST} the {shown} {group.nouns} with the {degree} {thing}|(which|what) {shown} {group.nouns} "
+        f"({LIST} the {word} {shown} {group.nouns} by {phrase}|{word} {shown} {group.nouns} by {phrase}|"
+        f"{LIST} the {shown} {group.nouns} with the {degree} {thing}|(which|what) {shown} {group.nouns} "
         f"have the {degree} {thing}|(what are|which are) the {word} {shown} {group.nouns} (by|in terms "
         f"of|based on|ranked by) {phrase}|(which|what) are the {word} {shown} {group.nouns} by {phrase}|"
         f"{shown} {group.nouns} with the {degree} {thing}"
-        + (f"|{_LIST} the {shown} {best} {group.nouns} by {phrase})" if best != word and top else ")")
+        + (f"|{LIST} the {shown} {best} {group.nouns} by {phrase})" if best != word and top else ")")
     )
     if show:
         text = w.pick(f"{text} (and|with|along with) (the|their) {'counts' if plain else metric.phrase}")
@@ -1481,7 +491,7 @@ def _best_group(w: _Writer) -> tuple[str, list[Piece]]:
     return text, w.core(items, where, group=group.keys, order=order, limit=token)
 
 
-def _subqueries(w: _Writer) -> tuple[str, list[Piece]]:
+def _subqueries(w: Writer) -> tuple[str, list[Piece]]:
     draw = w.rng.random()
     if draw < 0.3:
         return _never(w)
@@ -1502,7 +512,7 @@ _NEVER_VERBS: tuple[tuple[str, str], ...] = (
 )
 
 
-def _through(w: _Writer) -> tuple[str, list[Piece]]:
+def _through(w: Writer) -> tuple[str, list[Piece]]:
     """Rows by the children they have, or by what they are tied to through other tables."""
     entity = w.entity(lambda e: bool(e.children) and bool(e.label or e.key))
     if w.chance(0.5):
@@ -1578,13 +588,13 @@ def _through(w: _Writer) -> tuple[str, list[Piece]]:
         )
         return text, w.core(["count", "distinct", *key], where)
     text = w.pick(
-        f"({_LIST} (the |all |){said} {post}|(which|what) {said} {w.pick(pred).format(t=things)}|{said} "
+        f"({LIST} (the |all |){said} {post}|(which|what) {said} {w.pick(pred).format(t=things)}|{said} "
         f"{post}|which {said} {w.pick(pred).format(t=things)})"
     )
     return text, w.core([f.token for f in w.label(entity)], where, distinct=True)
 
 
-def _never(w: _Writer) -> tuple[str, list[Piece]]:
+def _never(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.children) and bool(e.label or e.key))
     link = w.rng.choice(entity.children)
     child = link.child
@@ -1660,14 +670,14 @@ def _never(w: _Writer) -> tuple[str, list[Piece]]:
         text = w.pick(f"(which|what|which) {said} {pred}")
     else:
         text = w.pick(
-            f"({_LIST} (all |the |){text}|{text}|(which|what) are the {text}|{_LIST} the names of {text})"
+            f"({LIST} (all |the |){text}|{text}|(which|what) are the {text}|{LIST} the names of {text})"
         )
         if "names of" in text and not re.search("name|title", entity.label[0].words if entity.label else ""):
             raise Unfit("no names")
     return text, w.core(items, form)
 
 
-def _average(w: _Writer) -> tuple[str, list[Piece]]:
+def _average(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.having("measure")) and bool(e.label or e.key))
     f = w.any_of(entity.having("measure"))
     conditions = w.conditions(entity, w.rng.choices((0, 1), (4, 1))[0])
@@ -1701,14 +711,14 @@ def _average(w: _Writer) -> tuple[str, list[Piece]]:
         return text, w.core(["count", "*"], form)
     label = w.label(entity)
     items: list[Piece] = [x.token for x in label]
-    text = w.pick(f"({_LIST} (all |the |){said} {tail}|{said} {tail}|(which|what) are the {said} {tail})")
+    text = w.pick(f"({LIST} (all |the |){said} {tail}|{said} {tail}|(which|what) are the {said} {tail})")
     if w.chance(0.25):
         items.append(f.token)
         text += w.pick(f"( and their|, along with their| and show their) {words}")
     return text, w.core(items, form)
 
 
-def _both(w: _Writer) -> tuple[str, list[Piece]]:
+def _both(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(
         lambda e: bool(e.parents or e.having("category")) and bool(e.having("measure", "category"))
     )
@@ -1730,25 +740,25 @@ def _both(w: _Writer) -> tuple[str, list[Piece]]:
     kind = w.rng.choice(("intersect", "intersect", "except", "union"))
     w.required = required
     text = {
-        "intersect": f"((which|what) {group.nouns} have both {one} and {two}|{_LIST} (the |){group.nouns} (that have|"
-        f"with|having) both {one} and {two}|{_LIST} the {group.nouns} (shared by|common to) {one} and "
+        "intersect": f"((which|what) {group.nouns} have both {one} and {two}|{LIST} (the |){group.nouns} (that have|"
+        f"with|having) both {one} and {two}|{LIST} the {group.nouns} (shared by|common to) {one} and "
         f"{two}|{group.nouns} with {one} as well as {two})",
-        "except": f"((which|what) {group.nouns} have {one} but (no|not any) {two}|{_LIST} (the |){group.nouns} "
+        "except": f"((which|what) {group.nouns} have {one} but (no|not any) {two}|{LIST} (the |){group.nouns} "
         f"(with|that have) {one} but (no|not|without) {two}|{group.nouns} (with|that have) {one} but "
         f"no {two})",
-        "union": f"({_LIST} (the |all |){group.nouns} (with|that have|of) {one} or {two}|(which|what) {group.nouns} "
+        "union": f"({LIST} (the |all |){group.nouns} (with|that have|of) {one} or {two}|(which|what) {group.nouns} "
         f"have {one} or {two}|{group.nouns} of {one} or of {two})",
     }[kind]
     return w.pick(text), [*cores[0], kind, *cores[1]]
 
 
-def _dated_entity(w: _Writer) -> tuple[Entity, Field]:
+def _dated_entity(w: Writer) -> tuple[Entity, Field]:
     entity = w.entity(lambda e: bool(e.having("date")) and e.rows > 5)
     dates = entity.having("date")
     return entity, dates[0] if w.chance(0.65) else w.rng.choice(dates)
 
 
-def _dates(w: _Writer) -> tuple[str, list[Piece]]:
+def _dates(w: Writer) -> tuple[str, list[Piece]]:
     draw = w.rng.random()
     if draw < 0.42:
         return _in_time(w)
@@ -1757,7 +767,7 @@ def _dates(w: _Writer) -> tuple[str, list[Piece]]:
     return _over_time(w)
 
 
-def _in_time(w: _Writer) -> tuple[str, list[Piece]]:
+def _in_time(w: Writer) -> tuple[str, list[Piece]]:
     """A list, count or aggregate of the rows of a period."""
     entity, f = _dated_entity(w)
     condition = w.about_date(f, entity)
@@ -1794,13 +804,13 @@ def _in_time(w: _Writer) -> tuple[str, list[Piece]]:
             )
         else:
             ending = "" if said in metric.phrase else w.pick(f" (of|for|from) (all |the |){said}")
-        text = w.pick(f"({_START} the|what was the|how much was the|) {metric.phrase}{ending}")
+        text = w.pick(f"({START} the|what was the|how much was the|) {metric.phrase}{ending}")
         if text.startswith("how much") and metric.form[0] != "sum":
             text = text.replace("how much was", "what was")
         return text, w.core(metric.form, where)
     if draw < 0.68:
         return w.pick(
-            f"{_LIST} (all details|all information|everything|all data|details) (of|about|on|for) (the |){said}"
+            f"{LIST} (all details|all information|everything|all data|details) (of|about|on|for) (the |){said}"
         ), w.core(["*"] if w.required == {entity.place} else [("t", entity.place)], where)
     label = w.label(entity)
     items: list[Piece] = [x.token for x in label]
@@ -1813,27 +823,27 @@ def _in_time(w: _Writer) -> tuple[str, list[Piece]]:
             raise Unfit("no columns")
         names = join_words([w.words(x) for x in chosen], w.rng)
         text = w.pick(
-            f"({_LIST} the {names} of (all |the |){said}|{names} of {said}|what (are|were) the {names} of "
-            f"(the |){said}|{_LIST} {said} with their {names})"
+            f"({LIST} the {names} of (all |the |){said}|{names} of {said}|what (are|were) the {names} of "
+            f"(the |){said}|{LIST} {said} with their {names})"
         )
         items = [*items, *(x.token for x in chosen)] if "with their" in text else [x.token for x in chosen]
         return text, w.core(items, where)
     if len(conditions) == 1 and w.chance(0.45):
         return w.pick(f"(which|which|what) {plural(w.noun(entity))} {condition.pred}"), w.core(items, where)
     text = w.pick(
-        f"({_LIST} (all |the |all the |){said}|{said}|(which|what) (are|were) the {said}|{_LIST} {said})"
+        f"({LIST} (all |the |all the |){said}|{said}|(which|what) (are|were) the {said}|{LIST} {said})"
     )
     return text, w.core(items, where)
 
 
-def self_explaining(w: _Writer, entity: Entity) -> bool:
+def self_explaining(w: Writer, entity: Entity) -> bool:
     """Whether no other table of the database has dates, so that a metric needs no noun."""
     return sum(bool(e.having("date") and e.having("measure")) for e in w.domain.entities) <= 3 or w.chance(
         0.2
     )
 
 
-def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
+def _grouped_in_time(w: Writer) -> tuple[str, list[Piece]]:
     """A metric by a category or parent within a period, or the best of it."""
     entity, f = _dated_entity(w)
     group = w.group(entity)
@@ -1858,7 +868,7 @@ def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
             text = w.pick(
                 f"((which|what) {group.noun} had the most {said}|(find|show) the {group.noun} with the most {said})"
                 if one
-                else f"({_LIST} the top {shown} {group.nouns} by number of {said}|top {shown} {group.nouns} by {phrase}|"
+                else f"({LIST} the top {shown} {group.nouns} by number of {said}|top {shown} {group.nouns} by {phrase}|"
                 f"(which|what) {shown} {group.nouns} had the most {said})"
             )
         else:
@@ -1866,7 +876,7 @@ def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
                 f"((which|what) {group.noun} had the highest {phrase}{late}|{group.noun} with the (highest|largest)"
                 f" {phrase}{late}|(what|which) was the {group.noun} with the highest {phrase}{late})"
                 if one
-                else f"({_LIST} the top {shown} {group.nouns} by {phrase}{late}|top {shown} {group.nouns} by {phrase}{late}|"
+                else f"({LIST} the top {shown} {group.nouns} by {phrase}{late}|top {shown} {group.nouns} by {phrase}{late}|"
                 f"(who|what|which) were the top {shown} {group.nouns} by {phrase}{late})"
             )
             if text.startswith("who") and not (group.entity and people_words(group.entity.noun)):
@@ -1875,9 +885,9 @@ def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
             group.items, where, group=group.keys, order=order, limit=token if not one else "1"
         )
     text = w.pick(
-        f"({_START} the {phrase} (per|by|for each|broken down by|for every) {group.noun}{late}|{phrase} "
+        f"({START} the {phrase} (per|by|for each|broken down by|for every) {group.noun}{late}|{phrase} "
         f"(by|per) {group.noun}{late}|for each {group.noun}, (show|give|what was|what is) the {phrase}{late}|"
-        f"{_LIST} {group.nouns} (with|and) (their|the) {phrase}{late}|what was the {phrase} (by|per|"
+        f"{LIST} {group.nouns} (with|and) (their|the) {phrase}{late}|what was the {phrase} (by|per|"
         f"for each) {group.noun}{late})"
     )
     if metric.form == ["count", "*"] and w.chance(0.4):
@@ -1891,7 +901,7 @@ def _grouped_in_time(w: _Writer) -> tuple[str, list[Piece]]:
     )
 
 
-def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
+def _over_time(w: Writer) -> tuple[str, list[Piece]]:
     """A metric by month, quarter, year, week, day or weekday, or the best of those."""
     entity, f = _dated_entity(w)
     conditions = []
@@ -1903,8 +913,8 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
         conditions = w.conditions(entity, 1, dates=False)
     main = w.is_main_date(f, entity)
     said, where = w.subject(entity, conditions)
-    unit = w.rng.choices(list(_UNITS), (9, 4, 6, 2, 2, 2, 1))[0]
-    name, adverb = (w.pick(x) for x in _UNITS[unit])
+    unit = w.rng.choices(list(UNITS), (9, 4, 6, 2, 2, 2, 1))[0]
+    name, adverb = (w.pick(x) for x in UNITS[unit])
     bucket: list[Piece] = [unit, f.token]
     metric = w.metric(entity, said, counts=0.5, extremes=w.chance(0.3))
     phrase = metric.phrase
@@ -1915,7 +925,7 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
         by = w.pick(f" of (the |){f.words}" if f.words.endswith("date") else f" of {f.words}")
         adverb = ""
     plain = metric.form == ["count", "*"]
-    verb = next((v for pattern, v in _DATE_VERBS if re.search(pattern, f.words)), "")
+    verb = next((v for pattern, v in DATE_VERBS if re.search(pattern, f.words)), "")
     verb = re.sub(r"\bwho \w+( up)?\|?", "", verb) if verb else ""
     verb = w.pick(verb) if verb and not verb.endswith("|)") else ""
     if re.match(r"^(with|that|start|end|due|hap)", verb):
@@ -1943,9 +953,9 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
             text = w.pick(f"(what was|which was|what is) (the|our) busiest {name} for {said}")
         return text, w.core(bucket, where, group=bucket, order=order, limit="1")
     options = (
-        f"({_START} the {phrase}{did} (per|by|for each|in each|for every) {name}{by}|{phrase}{did} (by|"
+        f"({START} the {phrase}{did} (per|by|for each|in each|for every) {name}{by}|{phrase}{did} (by|"
         f"per) {name}{by}|{phrase}{did} (by|per|each) {name}{by}|for each {name}{by}, (show|what is|"
-        f"give|what was) the {phrase}{did}|{_LIST} the {phrase}{did} (by|per|grouped by|broken down "
+        f"give|what was) the {phrase}{did}|{LIST} the {phrase}{did} (by|per|grouped by|broken down "
         f"by|for each) {name}{by})"
     )
     if plain:
@@ -1988,7 +998,7 @@ def _over_time(w: _Writer) -> tuple[str, list[Piece]]:
     )
 
 
-def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
+def _arithmetic(w: Writer) -> tuple[str, list[Piece]]:
     draw = w.rng.random()
     if draw < 0.4:
         entity = w.entity(lambda e: w.product(e) is not None)
@@ -2002,7 +1012,7 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
         tail = w.pick(f"( of {said}| from {said}| for {said})") if conditions or w.chance(0.3) else ""
         if w.chance(0.3):
             return w.pick(
-                f"({_START} the {name}{tail}|{name}{tail}|how much {name.removeprefix('total ').removeprefix('overall ')} "
+                f"({START} the {name}{tail}|{name}{tail}|how much {name.removeprefix('total ').removeprefix('overall ')} "
                 f"did we make{tail}|what is our {name}{tail})"
             ), w.core(["sum", *product], where)
         group = w.group(entity)
@@ -2020,15 +1030,15 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
                 f"{group.noun} with the highest {name}{tail}|(best-selling|top-selling|best selling) {group.noun} "
                 f"by {name}{tail})"
                 if one
-                else f"(top {shown} {group.nouns} by {name}{tail}|{_LIST} the top {shown} {group.nouns} by {name}{tail}|"
-                f"{_LIST} the {shown} (best-selling|top-selling|best selling|biggest) {group.nouns} by {name}{tail})"
+                else f"(top {shown} {group.nouns} by {name}{tail}|{LIST} the top {shown} {group.nouns} by {name}{tail}|"
+                f"{LIST} the {shown} (best-selling|top-selling|best selling|biggest) {group.nouns} by {name}{tail})"
             )
             return text, w.core(
                 group.items, where, group=group.keys, order=["sum", *product, "desc"], limit=token
             )
         text = w.pick(
-            f"({name}{tail} (by|per) {group.noun}|{_START} the {name}{tail} (by|per|for each|broken down "
-            f"by) {group.noun}|{_LIST} {group.nouns} (with|and) their {name}{tail})"
+            f"({name}{tail} (by|per) {group.noun}|{START} the {name}{tail} (by|per|for each|broken down "
+            f"by) {group.noun}|{LIST} {group.nouns} (with|and) their {name}{tail})"
         )
         return text, w.core([*group.items, "sum", *product], where, group=group.keys)
     pairs = (
@@ -2070,13 +1080,12 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
         shape = w.rng.random()
         if shape < 0.35:
             return w.pick(
-                f"({_LIST} (the |){said} (with|and) their {name}|for each {entity.noun}, show the {name}"
-                + ")"
-            ) if not conditions else w.pick(f"{_LIST} (the |){said} (with|and) their {name}"), w.core(
+                f"({LIST} (the |){said} (with|and) their {name}|for each {entity.noun}, show the {name}" + ")"
+            ) if not conditions else w.pick(f"{LIST} (the |){said} (with|and) their {name}"), w.core(
                 [*label, *gap], where
             )
         if shape < 0.6:
-            return w.pick(f"{_START} the (average|mean) {name} (of|for|across) (all |the |){said}"), w.core(
+            return w.pick(f"{START} the (average|mean) {name} (of|for|across) (all |the |){said}"), w.core(
                 ["avg", "{", *gap, "}"], where
             )
         one = w.chance(0.5)
@@ -2085,7 +1094,7 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
             f"(which {w.noun(entity)} has the (highest|largest|biggest) {name}|what is the {entity.noun} "
             f"with the (largest|highest) {name})"
             if one
-            else f"({_LIST} the top {shown} {said} by {name}|{shown} {said} with the (highest|largest|biggest) {name})"
+            else f"({LIST} the top {shown} {said} by {name}|{shown} {said} with the (highest|largest|biggest) {name})"
         )
         if one and conditions:
             raise Unfit("a condition unsaid")
@@ -2109,10 +1118,10 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
         parent = w.noun(link.parent)
         ratio: list[Piece] = ["sum", *total, "/", "count", "distinct", link.column.token]
         if link.parent.noun.endswith("order") and w.chance(0.5) and len(total) > 1:
-            text = w.pick(f"({_START} the average order value{tail}|average order value{tail})")
+            text = w.pick(f"({START} the average order value{tail}|average order value{tail})")
         else:
             text = w.pick(
-                f"({_START} the (average |mean |)(total |){words} per {parent}{tail}|average {words} per {parent}{tail}|"
+                f"({START} the (average |mean |)(total |){words} per {parent}{tail}|average {words} per {parent}{tail}|"
                 f"how much {words} is there per {parent} on average{tail})"
             )
             if "average" not in text and "mean" not in text:
@@ -2123,8 +1132,8 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
     a, b = w.rng.sample(measures, 2)
     ratio = ["sum", a.token, "/", "sum", b.token]
     text = w.pick(
-        f"({_START} the ratio of (total |){w.words(a)} to (total |){w.words(b)}{tail}|total {w.words(a)} "
-        f"divided by total {w.words(b)}{tail}|{_START} the {w.words(a)} per {w.words(b)} overall{tail})"
+        f"({START} the ratio of (total |){w.words(a)} to (total |){w.words(b)}{tail}|total {w.words(a)} "
+        f"divided by total {w.words(b)}{tail}|{START} the {w.words(a)} per {w.words(b)} overall{tail})"
     )
     if w.chance(0.35):
         group = w.group(entity)
@@ -2140,7 +1149,7 @@ def _arithmetic(w: _Writer) -> tuple[str, list[Piece]]:
     return text, w.core(ratio, where)
 
 
-def _distinct(w: _Writer) -> tuple[str, list[Piece]]:
+def _distinct(w: Writer) -> tuple[str, list[Piece]]:
     entity = w.entity(lambda e: bool(e.having("category")))
     f = w.any_of(entity.having("category"))
     conditions = w.conditions(entity, w.rng.choices((0, 1), (2, 1))[0])
@@ -2151,11 +1160,11 @@ def _distinct(w: _Writer) -> tuple[str, list[Piece]]:
     kind = w.pick("(different|distinct|unique)")
     text = w.pick(
         f"((what|which) {kind} {words} (are there|do we have|exist|occur) (for|among|in|of) (the |all "
-        f"|){said}|{_LIST} (all |the |all the |){kind} {words} of (all |the |){said}|{kind} {words} "
+        f"|){said}|{LIST} (all |the |all the |){kind} {words} of (all |the |){said}|{kind} {words} "
         f"(of|for) {said}|what are the {kind} {words} of (the |all |){said}|which {words} do (the |)"
         f"{said} have"
-        f"|what (kinds of |){words} are there (for|among) {said}|{_LIST} {words} of {said} without duplicates|"
-        f"what {kind} {words} do (our |the |){said} have|{_LIST} the {kind} values of {f.words} for "
+        f"|what (kinds of |){words} are there (for|among) {said}|{LIST} {words} of {said} without duplicates|"
+        f"what {kind} {words} do (our |the |){said} have|{LIST} the {kind} values of {f.words} for "
         f"{said})"
     )
     order: list[Piece] | None = None
@@ -2164,7 +1173,7 @@ def _distinct(w: _Writer) -> tuple[str, list[Piece]]:
     return text, w.core([f.token], where, distinct=True, order=order)
 
 
-FAMILIES: dict[str, tuple[float, Callable[[_Writer], tuple[str, list[Piece]]]]] = {
+FAMILIES: dict[str, tuple[float, Callable[[Writer], tuple[str, list[Piece]]]]] = {
     "list": (3, _listing),
     "count": (4, _counting),
     "group": (4, _grouping),
@@ -2178,7 +1187,7 @@ FAMILIES: dict[str, tuple[float, Callable[[_Writer], tuple[str, list[Piece]]]]] 
 
 def write(domain: Domain, family: str, rng: random.Random) -> Draft:
     """One question of ``family`` about ``domain``; raises Unfit when this draw leads nowhere."""
-    writer = _Writer(domain, rng)
+    writer = Writer(domain, rng)
     text, form = FAMILIES[family][1](writer)
     used = {token[-1] for token in form if isinstance(token, tuple) and token[0] == "lit"}
     shown = {ord(text[i + 1]) - 0xE100 for i, c in enumerate(text) if c == "\ue000"}
