@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from sqlgen.generation.encode import PieceCache, encode, form_to_ids
-from sqlgen.sql.form import FormToken, needed_tables
+from sqlgen.sql.form import KEYWORDS, FormToken, needed_tables
 from sqlgen.training.corpora import Example
+from sqlgen.training.unanswerable import make_unanswerable
 from sqlgen.types import TableSlice
 
 __all__ = ["Batch", "augment", "collate", "encode_example", "stream_batches"]
+
+_MASK = 103
+UNANSWERABLE = 0.08
 
 Encoding = tuple[list[int], int, list[int], list[int]]
 Batch = dict[str, Tensor]
@@ -112,6 +116,19 @@ def collate(rows: Sequence[Encoding]) -> Batch:
     }
 
 
+def forget_words(row: Encoding, rng: random.Random) -> Encoding:
+    """Some pieces of the question that the output doesn't point at, masked in some examples."""
+    if rng.random() < 0.6:
+        return row
+    ids, question_end, pointable, target = row
+    pointed = {t - len(KEYWORDS) for t in target}
+    ids = [
+        _MASK if 0 < p < question_end - 1 and p not in pointed and rng.random() < 0.08 else piece
+        for p, piece in enumerate(ids)
+    ]
+    return ids, question_end, pointable, target
+
+
 def stream_batches(
     sources: Sequence[tuple[Sequence[Example], float]],
     cache: PieceCache,
@@ -131,9 +148,12 @@ def stream_batches(
             if not decks[which]:
                 decks[which] = list(sources[which][0])
                 rng.shuffle(decks[which])
-            row = encode_example(augment(decks[which].pop(), rng), cache, max_output)
+            example = decks[which].pop()
+            if rng.random() < UNANSWERABLE and (other := rng.choice(sources[which][0])):
+                example = make_unanswerable(example, other, rng) or example
+            row = encode_example(augment(example, rng), cache, max_output)
             if row is not None:
-                pool.append(row)
+                pool.append(forget_words(row, rng))
         pool.sort(key=lambda r: len(r[0]))
         chunks = [pool[i : i + batch] for i in range(0, len(pool), batch)]
         rng.shuffle(chunks)

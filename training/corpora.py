@@ -10,6 +10,7 @@ import gzip
 import json
 import re
 import sqlite3
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -20,8 +21,10 @@ from typing import Any
 import sqlglot
 from sqlglot.errors import SqlglotError
 
+from sqlgen.generation.codes import with_codes
+from sqlgen.generation.encode import with_hints
 from sqlgen.retrieval.values import choose_matches, normalise_value, question_ngrams
-from sqlgen.sql.form import FormToken, Inexpressible, tree_to_form
+from sqlgen.sql.form import FormToken, Inexpressible, form_to_sql, tree_to_form
 from sqlgen.types import (
     Catalog,
     Column,
@@ -43,6 +46,8 @@ __all__ = [
     "read_sqlite",
     "spider_catalogs",
     "spider_examples",
+    "synsql_examples",
+    "triage_examples",
     "wikisql_examples",
 ]
 
@@ -193,7 +198,7 @@ def _complete_keys(catalog: Catalog, entry: dict[str, Any]) -> Catalog:
         mine = next((c.name for c in owner.columns if c.name.lower() == columns[a][1].lower()), None)
         theirs = next((c.name for c in target.columns if c.name.lower() == columns[b][1].lower()), None)
         known = any(k.target == target.key and k.columns == (mine,) for k in owner.foreign_keys)
-        if mine and theirs and not known and owner is not target:
+        if mine and theirs and not known:
             extra.setdefault(owner.key, []).append(ForeignKey((mine,), target.key, (theirs,)))
     return replace(
         catalog,
@@ -207,9 +212,10 @@ def _complete_keys(catalog: Catalog, entry: dict[str, Any]) -> Catalog:
 def _example(
     question: str, sql: str, catalog: Catalog, values: Values, source: str, name: str
 ) -> Example | str:
-    context = context_of(catalog, values.match(question))
+    context = with_codes(context_of(catalog, values.match(question)))
     try:
         form = tree_to_form(sqlglot.parse_one(sql, dialect="sqlite"), context, question)
+        form_to_sql(form, context, question, "sqlite")
     except (Inexpressible, SqlglotError, RecursionError, AttributeError) as error:
         return str(error).split("'")[0][:40] or type(error).__name__
     return Example(question, context, tuple(form), source, name)
@@ -250,19 +256,64 @@ def bird_catalogs(root: Path) -> dict[str, Catalog]:
 def bird_examples(
     root: Path, catalogs: dict[str, Catalog], skipped: Counter[str] | None = None
 ) -> Iterator[Example]:
-    """BIRD training questions whose SQL the form can say; there are no rows, so no value matches."""
+    """BIRD training questions whose SQL the form can say; there are no rows, so no value matches.
+
+    Where a question comes with evidence it comes twice: alone, and with the evidence behind it.
+    """
     bad = set(json.loads((root / "train_gold_not_binding_idx.json").read_text()))
     empty = Values()
     for number, row in enumerate(json.loads((root / "train.json").read_text())):
         catalog = catalogs.get(row["db_id"])
         if catalog is None or number in bad:
             continue
-        example = _example(row["question"].strip(), row["SQL"], catalog, empty, "bird", row["db_id"])
+        question, evidence = row["question"].strip(), row["evidence"].strip().rstrip(";")
+        for text in (question, with_hints(question, [evidence])) if evidence else (question,):
+            example = _example(text, row["SQL"], catalog, empty, "bird", row["db_id"])
+            if isinstance(example, str):
+                if skipped is not None:
+                    skipped[example] += 1
+            else:
+                yield example
+
+
+def synsql_examples(path: Path, skipped: Counter[str] | None = None) -> Iterator[Example]:
+    """SynSQL's machine-written questions in many styles; the DDL stands in each prompt."""
+    for row in json.loads(path.read_text()):
+        ddl = ";\n".join(re.findall(r"CREATE TABLE .*?\n\)", str(row["prompt"]).replace("\\n", "\n"), re.S))
+        question = " ".join(row["question"].split())
+        try:
+            catalog = read_sqlite(ddl, row["db_id"])[0]
+        except sqlite3.Error:
+            continue
+        if len(question) > 400 or not catalog.tables:
+            continue
+        if knowledge := " ".join(row["external_knowledge"].split()):
+            question = with_hints(question, [knowledge])
+        example = _example(question, row["sql"], catalog, Values(), "synsql", row["db_id"])
         if isinstance(example, str):
             if skipped is not None:
                 skipped[example] += 1
         else:
             yield example
+
+
+def triage_examples(rows: Iterable[dict[str, Any]]) -> Iterator[Example]:
+    """Questions of the triage corpus that a database can't answer, with the form that says so.
+
+    Every second database, by a checksum of its name, is kept for measuring.
+    """
+    for row in rows:
+        measured = zlib.crc32(row["databaseid"].encode()) % 2 == 1
+        if measured or row["type"] not in ("lack data", "unanswerable by sql", "small talk"):
+            continue
+        tables = tuple(
+            Table(name, tuple(Column(c, "TEXT", "text") for c in dict.fromkeys(columns)))
+            for name, columns in row["tables"].items()
+        )
+        catalog = Catalog("sqlite", tables, row["databaseid"])
+        yield Example(
+            row["question"].strip(), context_of(catalog), ("unanswerable",), "triage", row["databaseid"]
+        )
 
 
 def wikisql_examples(path: Path, skipped: Counter[str] | None = None) -> Iterator[Example]:

@@ -26,6 +26,8 @@ from sqlgen.training.corpora import (
     bird_examples,
     spider_catalogs,
     spider_examples,
+    synsql_examples,
+    triage_examples,
     wikisql_examples,
 )
 
@@ -106,6 +108,12 @@ def main() -> None:
     path = args.corpora / "wikisql" / "train.jsonl.gz"
     count = save_shard(args.out / "wikisql.pkl.gz", wikisql_examples(path, skipped))
     print("wikisql", count, "skipped", dict(skipped.most_common(8)), flush=True)
+    skipped = Counter()
+    path = args.corpora / "synsql" / "synsql_1000.json"
+    count = save_shard(args.out / "synsql.pkl.gz", synsql_examples(path, skipped))
+    print("synsql", count, "skipped", dict(skipped.most_common(8)), flush=True)
+    rows = json.loads((args.corpora / "triage" / "questions.json").read_text())
+    print("triage", save_shard(args.out / "triage.pkl.gz", triage_examples(rows)), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import cast
 
 from sqlglot.errors import SqlglotError
 
+from sqlgen.generation.codes import with_codes
 from sqlgen.sql.form import FormToken, form_to_sql
 from sqlgen.training.corpora import HELD_OUT, Example, read_sqlite, spider_catalogs
 from sqlgen.training.prepare import save_shard
@@ -109,7 +110,7 @@ def _resolve(draft: Draft, domain: Domain, rng: random.Random) -> Example:
             None,
         )
         form.append(("q", start, end) if place is None else ("v", place))
-    return Example(question, context, tuple(form), "synthetic", domain.name)
+    return Example(question, with_codes(context), tuple(form), "synthetic", domain.name)
 
 
 def _useful(example: Example, draft: Draft, domain: Domain) -> bool:

@@ -45,6 +45,7 @@ def main() -> None:
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--threads", type=int, default=2)
     cli.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
+    cli.add_argument("--start", type=Path, help="weights to go on from, of this or fewer keywords")
     cli.add_argument("--resume", action="store_true")
     args = cli.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,8 @@ def main() -> None:
         SqlgenConfig(keywords=len(KEYWORDS), decoder_layers=args.decoder_layers, encoder=sizes)
     )
     model.encoder.load_state_dict(encoder.state_dict())
+    if args.start:
+        adopt(model, SqlgenModel.from_pretrained(args.start))
     model.encoder.embeddings.word_embeddings.weight.requires_grad = False
     model.to(torch.device(device))  # type: ignore[arg-type]
     inner = [p for n, p in model.named_parameters() if n.startswith("encoder.") and p.requires_grad]
@@ -134,6 +137,20 @@ def main() -> None:
     final.save_pretrained(args.out / "final")
     (args.out / "final" / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
     say(args.out, done=True, step=step, seen=seen, watched_exact=round(exact, 4), device=device)
+
+
+def adopt(model: SqlgenModel, earlier: SqlgenModel) -> None:
+    """Take over earlier weights; words that came since keep their fresh rows."""
+    known = earlier.config.keywords
+    mine, theirs = model.state_dict(), earlier.state_dict()
+    for name, value in theirs.items():
+        if name in ("keyword_embedding.weight", "keyword_output.weight", "keyword_output.bias"):
+            mine[name][:known] = value
+        else:
+            mine[name] = value
+    # New words start unlikely, so that the first steps don't unlearn the old ones.
+    mine["keyword_output.bias"][known:] = theirs["keyword_output.bias"].min() - 2
+    model.load_state_dict(mine)
 
 
 def feed(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sqlgen.errors import ModelUnavailable
+from sqlgen.generation.codes import with_codes
 from sqlgen.generation.encode import Encoded, PieceCache, encode, ids_to_form
 from sqlgen.generation.grammar import END, START, Grammar, State
 from sqlgen.sql.form import KEYWORDS, Inexpressible, form_to_sql
@@ -50,7 +51,8 @@ class EmbeddedGenerator:
         """
         try:
             manifest = json.loads((folder / "manifest.json").read_text())
-            if manifest["format"] != 1 or manifest["keywords"] != list(KEYWORDS):
+            self._known = len(manifest["keywords"])
+            if manifest["format"] != 1 or manifest["keywords"] != list(KEYWORDS[: self._known]):
                 raise ModelUnavailable(
                     f"the weights in {folder} belong to another version of sqlgen; reinstall the package"
                 )
@@ -83,9 +85,10 @@ class EmbeddedGenerator:
         self, question: Question, context: RetrievedContext, *, beams: int = 4
     ) -> tuple[Candidate, ...]:
         """Candidates by log-probability, best first; SQL that two beams share comes once."""
-        encoded = encode(question.text, context, self._cache)
         if not context.tables:
             return ()
+        context = with_codes(context)
+        encoded = encode(question.text, context, self._cache)
         grammar = Grammar(encoded, context, question.text, loose=question.dialect == "sqlite")
         found: dict[str, Candidate] = {}
         for beam in self._search(encoded, grammar, beams):
@@ -111,18 +114,25 @@ class EmbeddedGenerator:
         past: list[Floats] = [
             np.zeros((self._layers, 1, self._heads, 0, self._width), dtype=np.float32) for _ in range(2)
         ]
+        # Weights from before the last words came in: their pointers begin earlier.
+        known, missing = self._known, len(KEYWORDS) - self._known
         live, done = [_Beam((START,), 0.0, State())], list[_Beam]()
         for step in range(self._max_output - 1):
             scores, *past = self._decoder.run(
                 None,
                 {
-                    "tokens": np.array([b.tokens[-1] for b in live], dtype=np.int64),
+                    "tokens": np.array(
+                        [t - missing if t >= len(KEYWORDS) else t for t in (b.tokens[-1] for b in live)],
+                        dtype=np.int64,
+                    ),
                     "step": np.array([step], dtype=np.int64),
                     "past_keys": past[0],
                     "past_values": past[1],
                     **shared,
                 },
             )
+            if missing:
+                scores = np.insert(scores, [known] * missing, -1e4, axis=1)
             logprobs = _log_softmax(np.where(reach, scores, -1e4))
             options: list[tuple[float, int, int]] = []
             for i, beam in enumerate(live):

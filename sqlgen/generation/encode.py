@@ -31,10 +31,11 @@ __all__ = [
     "encode",
     "form_to_ids",
     "ids_to_form",
+    "with_hints",
 ]
 
 MAX_INPUT = 512
-MAX_QUESTION = 128
+MAX_QUESTION = 160
 
 _CLS, _SEP = 101, 102
 _TABLE, _VALUE = 1, 2
@@ -72,6 +73,15 @@ class PieceCache:
             found = tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
             self._pieces[text] = found
         return found
+
+
+def with_hints(question: str, hints: Sequence[str]) -> str:
+    """A question with definitions behind it, the way the model learned to read them.
+
+    >>> with_hints("How many active customers?", ["active customer: status is 'live'"])
+    "How many active customers? | active customer: status is 'live'"
+    """
+    return " | ".join([question, *hints])
 
 
 def _key_columns(table: Table) -> set[str]:

@@ -216,7 +216,7 @@ def test_reserved_and_odd_names_are_quoted() -> None:
     ("sql", "why"),
     [
         ("SELECT a.id FROM orders a JOIN orders b ON a.id = b.customer_id", "self-join"),
-        ("SELECT x FROM (SELECT id AS x FROM orders)", "derived table"),
+        ("SELECT a.x FROM (SELECT id AS x FROM orders) a JOIN (SELECT id AS y FROM orders) b", "derived"),
         ("SELECT id FROM orders WHERE total > 12345", "literal"),
         ("SELECT nothing FROM orders", "unknown column"),
         ("SELECT id FROM nowhere", "unknown table"),

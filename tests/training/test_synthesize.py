@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 
 from sqlgen.generation.embedded import shipped_path
 from sqlgen.generation.encode import PieceCache, encode, form_to_ids, ids_to_form
-from sqlgen.sql.form import KEYWORDS, _number, form_to_sql, needed_tables
+from sqlgen.sql.form import KEYWORDS, form_to_sql, needed_tables
+from sqlgen.sql.form.words import number_of
 from sqlgen.sql.periods import parse_period
 from sqlgen.training.corpora import HELD_OUT, Example, read_sqlite
 from sqlgen.training.synthesis.families import FAMILIES
@@ -235,7 +236,7 @@ def test_numbers_and_periods_read_back() -> None:
     rng = random.Random(2)
     for _ in range(300):
         number = rng.choice((7, 12.5, 1500, 20_000, 3_000_000, 999_999))
-        assert float(_number(number_text(number, rng)) or "nan") == number
+        assert float(number_of(number_text(number, rng)) or "nan") == number
         day = date(rng.randrange(1950, 2026), rng.randrange(1, 13), rng.randrange(1, 29))
         for unit in ("year", "half", "quarter", "month", "day"):
             found = parse_period(period_text(day, unit, rng), date(2024, 1, 1))
