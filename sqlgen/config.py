@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class Settings:
 
     ``db`` is a SQLAlchemy URL; ``home`` the folder of indexes and the demo database; ``token_budget``
     the word pieces that retrieval may spend; ``min_confidence`` (0 to 1) the confidence below which
-    an answer abstains.
+    an answer abstains, None for the one measured with the model; ``today`` the day that "last month"
+    refers to, None for the clock's.
 
     >>> Settings().max_rows, Settings(timeout_s=5).timeout_s
     (1000, 5)
@@ -50,8 +52,9 @@ class Settings:
     max_rows: int = 1000
     timeout_s: float = 30.0
     beams: int = 4
-    min_confidence: float = 0.0
+    min_confidence: float | None = None
     token_budget: int = 440
+    today: date | None = None
     home: Path = field(default_factory=_default_home)
 
     def __repr__(self) -> str:
@@ -177,6 +180,15 @@ def _number(least: float, most: float, kind: type[int] | type[float]) -> Callabl
     return read
 
 
+def _day(value: Any) -> date:
+    if isinstance(value, date):
+        return date(value.year, value.month, value.day)
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a date like 2025-12-31") from None
+
+
 def _folder(value: Any) -> Path:
     if not isinstance(value, (str, Path)) or not str(value).strip():
         raise ValueError(f"{value!r} is not a folder")
@@ -191,5 +203,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "beams": _number(1, 16, int),
     "min_confidence": _number(0, 1, float),
     "token_budget": _number(50, 100_000, int),
+    "today": _day,
     "home": _folder,
 }

@@ -39,6 +39,7 @@ from sqlgen.types import (
     Dialect,
     Finding,
     Limits,
+    ModelInfo,
     Question,
     Rejection,
     Result,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
     from sqlgen.execution import Driver
     from sqlgen.generation import Generator
+    from sqlgen.generation.choice import Chooser, Trial
     from sqlgen.knowledge import Term
     from sqlgen.retrieval import Index
     from sqlgen.retrieval.embedder import Embedder
@@ -63,9 +65,12 @@ _CATALOG_FILE = "catalog.json"
 _INDEX_FILE = "index.sqlite"
 _TABLES_FOR_MODEL = 10
 _EXECUTIONS = 4
+# Seconds for all candidates after the first that ran.
+_RIVALS_S = 0.5
 # Below this, 30 % of the answers on unseen training databases were right (MODEL_CARD.md).
 _SURE = 0.3
 _UNSURE = "the model is not sure of this one; read the SQL before you use the rows, or ask more precisely"
+_NOT_HERE = "this database does not seem to hold what the question asks for"
 Verdict = Literal["allow", "reject"]
 
 
@@ -193,11 +198,12 @@ def confidence_of(candidate: Candidate) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Allowed:
-    """A candidate that validation let pass."""
+    """A candidate that validation let pass; ``doubt`` says what speaks against it, if anything."""
 
     candidate: Candidate
     query: ValidatedQuery
     confidence: float
+    doubt: str = ""
 
 
 class _Once:
@@ -278,6 +284,7 @@ class Database:
         self._schema_lock = threading.RLock()
         self._closed = False
         self._generator = _Once(lambda: generator if generator is not None else _load_model(settings.model))
+        self._chooser = _Once(lambda: _load_chooser(self._generator.get().info))
         self._driver = _Once(self._open_driver)
         self._embedder = _Once(_load_embedder)
         self._terms = tuple(terms)
@@ -468,7 +475,7 @@ class Database:
         generator: Generator = self._generator.get()
         with clock("retrieve"):
             catalog, context = self._retrieve(text, _TABLES_FOR_MODEL, generator.count_tokens)
-        question = Question(text, self._dialect, id=uuid.uuid4().hex)
+        question = Question(text, self._dialect, id=uuid.uuid4().hex, today=self._settings.today)
 
         def reply(status: Literal["answered", "rejected", "abstained", "error"], **rest: Any) -> Reply:
             return Reply(
@@ -490,11 +497,13 @@ class Database:
                 message="nothing in this database seems to be about that; name a table or column it holds",
             )
         with clock("generate"):
-            candidates = generator.generate(question, context, beams=beams)
+            candidates, p_unanswerable = _part(generator.generate(question, context, beams=beams))
         if not candidates:
             return reply(
                 "abstained",
-                message="the model found no query for this question; say it another way, "
+                message=_NOT_HERE
+                if p_unanswerable
+                else "the model found no query for this question; say it another way, "
                 "naming the things and the figures you want",
             )
         with clock("validate"):
@@ -509,7 +518,7 @@ class Database:
                 message="no query that the model wrote passed validation: " + _first(findings),
             )
         with clock("execute"):
-            chosen, result, failures = self._choose(allowed, limits, execute)
+            chosen, result, failures = self._choose(text, context, allowed, limits, execute, p_unanswerable)
         if chosen is None:
             return reply(
                 "error",
@@ -518,13 +527,16 @@ class Database:
                 findings=failures,
                 message="the database refused every query that passed validation: " + _first(failures),
             )
-        if chosen.confidence < self._settings.min_confidence:
+        wanted = self._wanted_confidence()
+        if chosen.confidence < wanted or p_unanswerable > 0.5:
             return reply(
                 "abstained",
                 candidates=judged,
                 confidence=chosen.confidence,
-                message=f"not sure enough (confidence {chosen.confidence:.2f}, wanted "
-                f"{self._settings.min_confidence:.2f}); say the question more precisely",
+                message=_NOT_HERE + _because(chosen.doubt)
+                if p_unanswerable > 0.5
+                else f"not sure enough (confidence {chosen.confidence:.2f}, wanted {wanted:.2f})"
+                f"{_because(chosen.doubt)}; say the question more precisely",
             )
         return reply(
             "answered",
@@ -534,7 +546,7 @@ class Database:
             candidates=judged,
             findings=chosen.query.warnings,
             citations=_cite(chosen.query, context),
-            message=_UNSURE if chosen.confidence < _SURE else "",
+            message=_UNSURE + _because(chosen.doubt) if chosen.confidence < _SURE else "",
         )
 
     def _judge(
@@ -556,14 +568,90 @@ class Database:
         return allowed, verdicts, tuple(findings.values())
 
     def _choose(
+        self,
+        text: str,
+        context: RetrievedContext,
+        allowed: Sequence[_Allowed],
+        limits: Limits,
+        execute: bool,
+        p_unanswerable: float,
+    ) -> tuple[_Allowed | None, Result | None, tuple[Finding, ...]]:
+        """The allowed candidate to answer with, its confidence settled, and its result."""
+        chooser = self._chooser.get()
+        if chooser is None:
+            return self._take_likeliest(allowed, limits, execute)
+        trials, outcomes = self._compare(allowed, limits, execute)
+        if execute and not any(isinstance(outcome, Result) for outcome in outcomes):
+            return None, None, tuple(outcome for outcome in outcomes if isinstance(outcome, Finding))
+        choice = chooser.choose(text, context, trials, p_unanswerable)
+        chosen = replace(allowed[choice.index], confidence=choice.confidence, doubt=choice.doubt)
+        outcome = outcomes[choice.index]
+        return chosen, outcome if isinstance(outcome, Result) else None, ()
+
+    def _compare(
+        self, allowed: Sequence[_Allowed], limits: Limits, execute: bool, rivals_s: float = _RIVALS_S
+    ) -> tuple[list[Trial], list[Result | Finding | None]]:
+        """The candidates as a chooser sees them, and what each found, or why it failed."""
+        from sqlgen.generation.choice import trial_of
+
+        outcomes = self._run_rivals(allowed, limits, rivals_s) if execute else [None] * len(allowed)
+        results = [outcome if isinstance(outcome, Result) else None for outcome in outcomes]
+        trials = [
+            trial_of(
+                attempt.query,
+                attempt.candidate.logprob,
+                result,
+                group=group,
+                state="failed" if isinstance(outcome, Finding) else "not run",
+            )
+            for attempt, result, outcome, group in zip(
+                allowed, results, outcomes, _groups(results), strict=True
+            )
+        ]
+        return trials, outcomes
+
+    def _wanted_confidence(self) -> float:
+        """Below this an answer is kept back: what the user set, else what was measured for this model."""
+        if self._settings.min_confidence is not None:
+            return self._settings.min_confidence
+        chooser: Chooser | None = self._chooser.get()
+        return 0.0 if chooser is None else chooser.threshold
+
+    def _run_rivals(
+        self, allowed: Sequence[_Allowed], limits: Limits, rivals_s: float
+    ) -> list[Result | Finding | None]:
+        """What each candidate finds, or why it failed; None for those that there was no time for.
+
+        The first that runs has all the time it was given. The others are only there to compare with.
+        """
+        driver: Driver = self._driver.get()
+        found: list[Result | Finding | None] = []
+        began, is_rival = time.perf_counter(), False
+        for attempt in allowed:
+            if is_rival and time.perf_counter() - began > rivals_s:
+                found.append(None)
+                continue
+            timeout_s = min(limits.timeout_s, rivals_s) if is_rival else limits.timeout_s
+            try:
+                found.append(driver.execute(attempt.query, replace(limits, timeout_s=timeout_s)))
+                began, is_rival = began if is_rival else time.perf_counter(), True
+            except QueryFailed as error:
+                found.append(Finding("execution", str(error)))
+            except LimitReached as error:
+                if not is_rival:
+                    raise
+                found.append(Finding("execution", str(error)))
+        return found
+
+    def _take_likeliest(
         self, allowed: Sequence[_Allowed], limits: Limits, execute: bool
     ) -> tuple[_Allowed | None, Result | None, tuple[Finding, ...]]:
-        """The best allowed candidate that the database executes without error.
+        """The likeliest candidate that runs: the rule for models that no chooser was fitted to.
 
         People mostly ask about what is there: a candidate that finds nothing gives way to the next one
         that finds something, if the model holds that for nearly as likely.
         """
-        if not execute or allowed[0].confidence < self._settings.min_confidence:
+        if not execute or allowed[0].confidence < (self._settings.min_confidence or 0.0):
             return allowed[0], None, ()
         driver: Driver = self._driver.get()
         failures: list[Finding] = []
@@ -724,6 +812,23 @@ def _load_embedder() -> Embedder | None:
         return None
 
 
+def _groups(results: Sequence[Result | None]) -> list[int]:
+    """A number for each result that equal ones share; -1 for None."""
+    from sqlgen.execution.compare import results_equal
+
+    seen: list[Result] = []
+    numbers = []
+    for result in results:
+        if result is None:
+            numbers.append(-1)
+            continue
+        number = next((k for k, other in enumerate(seen) if results_equal(other, result)), len(seen))
+        if number == len(seen):
+            seen.append(result)
+        numbers.append(number)
+    return numbers
+
+
 def _found(result: Result) -> float:
     """How much a result counts: less when it is empty, or one row of nothing but NULL and zero.
 
@@ -738,6 +843,22 @@ def _load_model(name: str) -> Generator:
     from sqlgen.generation import load_generator
 
     return load_generator(name)
+
+
+def _load_chooser(info: ModelInfo) -> Chooser | None:
+    from sqlgen.generation.choice import load_chooser
+
+    return load_chooser(info)
+
+
+def _part(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], float]:
+    """The candidates that are queries, and the probability of the one that says there is none."""
+    queries = tuple(c for c in candidates if c.finish_reason != "unanswerable")
+    return queries, max((confidence_of(c) for c in candidates if c not in queries), default=0.0)
+
+
+def _because(doubt: str) -> str:
+    return f": {doubt}" if doubt else ""
 
 
 def _catalog_of_file(path: Path, dialect: Dialect) -> Catalog:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 __all__ = [
@@ -123,12 +124,16 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked. ``history`` holds the earlier (question, sql) turns, oldest first."""
+    """What was asked. ``history`` holds the earlier (question, sql) turns, oldest first.
+
+    ``today`` is the day that "last month" refers to; None: the clock's.
+    """
 
     text: str
     dialect: Dialect
     id: str = ""
     history: tuple[tuple[str, str], ...] = ()
+    today: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +202,7 @@ class Candidate:
     logprob: float
     model: str
     version: str
-    finish_reason: Literal["stop", "length", "invalid"] = "stop"
+    finish_reason: Literal["stop", "length", "invalid", "unanswerable"] = "stop"
 
 
 @dataclass(frozen=True, slots=True)

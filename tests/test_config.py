@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
         ("max_rows = 1.5", "whole number"),
         ("max_rows = true", "whole number"),
         ("min_confidence = 2", "from 0 to 1"),
+        ('today = "yesterday"', "not a date like 2025-12-31"),
         ("db = 5", "not a text"),
         ("max_rows = ", "not valid TOML"),
         ("[ask]\nmax_rows = 1", "unknown setting 'ask'"),
@@ -79,3 +81,9 @@ def test_a_bad_variable_is_named(tmp_path: Path, environ: dict[str, str], says: 
 
 def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
     assert load_settings(cwd=tmp_path, environ={"SQLGEN_DB": ""}).db is None
+
+
+@pytest.mark.parametrize("text", ["today = 2025-03-01", 'today = "2025-03-01"'])
+def test_the_reference_day_is_a_date_of_toml_or_its_text(tmp_path: Path, text: str) -> None:
+    (tmp_path / "sqlgen.toml").write_text(text)
+    assert load_settings(cwd=tmp_path, environ={}).today == date(2025, 3, 1)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 import sqlgen
 from sqlgen.generation import ScriptedGenerator
 from sqlgen.pipeline import MAX_QUESTION_BYTES, confidence_of
-from sqlgen.types import Candidate
+from sqlgen.types import Candidate, Question
 
 SCHEMA = """
 CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT);
@@ -158,6 +159,20 @@ def test_below_the_wanted_confidence_it_abstains_and_executes_nothing(shop: Path
     assert answer.result is None
     assert answer.sql == ""
     assert "0.33" in answer.message
+
+
+def test_the_reference_day_reaches_the_model(shop: Path) -> None:
+    asked: list[Question] = []
+
+    class Listening(ScriptedGenerator):
+        def generate(self, question: Question, *arguments: Any, **options: Any) -> tuple[Candidate, ...]:
+            asked.append(question)
+            return super().generate(question, *arguments, **options)
+
+    settings = sqlgen.Settings(today=date(2025, 3, 1))
+    with sqlgen.connect(f"sqlite:///{shop}", settings=settings, generator=Listening(SCRIPT)) as database:
+        database.ask("How many orders?")
+    assert [question.today for question in asked] == [date(2025, 3, 1)]
 
 
 def test_without_execution_there_is_sql_and_no_result(db: sqlgen.Database) -> None:

@@ -19,6 +19,7 @@ from typing import cast
 from sqlglot.errors import SqlglotError
 
 from sqlgen.generation.codes import with_codes
+from sqlgen.generation.encode import with_hints
 from sqlgen.sql.form import FormToken, form_to_sql
 from sqlgen.training.corpora import HELD_OUT, Example, read_sqlite, spider_catalogs
 from sqlgen.training.prepare import save_shard
@@ -84,7 +85,7 @@ def _finish(draft: Draft, rng: random.Random) -> tuple[str, dict[int, tuple[int,
         text += "?" if ending < 0.75 else "" if ending < 0.95 else "."
     else:
         text += "." if ending < 0.35 else "" if ending < 0.95 else "?"
-    return unmark(text)
+    return unmark(with_hints(text, draft.hints))
 
 
 def _resolve(draft: Draft, domain: Domain, rng: random.Random) -> Example:

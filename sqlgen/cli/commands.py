@@ -69,6 +69,7 @@ answer_options = _options(
     click.option(
         "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Seconds a query may run (30)."
     ),
+    click.option("--today", metavar="DATE", help="The day that \"last month\" refers to (today)."),
     click.option("--beams", type=int, metavar="N", help="Candidates that the model writes (4)."),
     click.option("--min-confidence", type=float, metavar="P", help="Abstain below this confidence (0 to 1)."),
 )
@@ -476,6 +477,7 @@ _index_command(
     epilog=_example(
         "sqlgen eval retail",
         "sqlgen eval dev --suite-format spider --questions dev.json --tables tables.json --databases DIR",
+        "sqlgen eval retail --perturb typos --seed 1",
     ),
 )
 @click.argument("suite", required=False, default="retail")
@@ -499,6 +501,14 @@ _index_command(
 )
 @click.option("--retrieval", is_flag=True, help="Measure retrieval alone.")
 @click.option("--per-database", is_flag=True, help="With --retrieval: the right database is known.")
+@click.option(
+    "--perturb",
+    type=click.Choice(("abbreviate", "synonyms", "typos", "drop-keys")),
+    help="Ask a harder suite: shortened names, other words, slips of the keyboard, no foreign keys.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="What --perturb is drawn with."
+)
 @click.option("--db", metavar="URL", help="The database of a jsonl suite.")
 @click.option("--model", metavar="NAME", help="Which model writes the SQL.")
 @click.option("--beams", type=click.IntRange(1, 16), metavar="N", help="Candidates that the model writes.")
@@ -529,7 +539,7 @@ def _say(message: str) -> None:
 
 
 def _settings(options: dict[str, Any], db: str | None) -> Settings:
-    flags = {key: options.get(key) for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence")}
+    flags = {key: options.get(key) for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence", "today")}
     return load_settings({**flags, "db": db})
 
 

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from sqlgen.errors import ModelUnavailable
 from sqlgen.generation.codes import with_codes
-from sqlgen.generation.encode import Encoded, PieceCache, encode, ids_to_form
+from sqlgen.generation.encode import Encoded, PieceCache, encode, ids_to_form, with_hints
 from sqlgen.generation.grammar import END, START, Grammar, State
 from sqlgen.sql.form import KEYWORDS, Inexpressible, form_to_sql
-from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext
+from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext, TermMatch
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedGenerator", "shipped_path"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+
+_UNANSWERABLE = KEYWORDS.index("unanswerable")
+_NEVER = -20.0
+_HINTS = 2
 
 
 def shipped_path() -> Path:
@@ -84,24 +88,33 @@ class EmbeddedGenerator:
     def generate(
         self, question: Question, context: RetrievedContext, *, beams: int = 4
     ) -> tuple[Candidate, ...]:
-        """Candidates by log-probability, best first; SQL that two beams share comes once."""
+        """Candidates by log-probability, best first; SQL that two beams share comes once.
+
+        The last one may have no SQL and the finish reason "unanswerable": its log-probability is
+        that of the database not holding what was asked.
+        """
         if not context.tables:
             return ()
         context = with_codes(context)
-        encoded = encode(question.text, context, self._cache)
-        grammar = Grammar(encoded, context, question.text, loose=question.dialect == "sqlite")
+        text = with_hints(question.text, [_hint(term) for term in context.terms[:_HINTS]])
+        encoded = encode(text, context, self._cache)
+        loose = question.dialect == "sqlite"
+        grammar = Grammar(encoded, context, text, loose=loose, today=question.today)
         found: dict[str, Candidate] = {}
-        for beam in self._search(encoded, grammar, beams):
+        done, unanswerable = self._search(encoded, grammar, beams)
+        for beam in done:
             try:
                 form = ids_to_form(beam.tokens, encoded)
-                sql = form_to_sql(form, context, question.text, question.dialect)
+                sql = form_to_sql(form, context, text, question.dialect, today=question.today)
             except (ValueError, Inexpressible):
                 continue
             if sql not in found:
                 found[sql] = Candidate(sql, beam.logprob, self.info.name, self.info.version)
-        return tuple(found.values())
+        none = Candidate("", unanswerable, self.info.name, self.info.version, "unanswerable")
+        return (*found.values(), none) if unanswerable > _NEVER else tuple(found.values())
 
-    def _search(self, encoded: Encoded, grammar: Grammar, beams: int) -> list[_Beam]:
+    def _search(self, encoded: Encoded, grammar: Grammar, beams: int) -> tuple[list[_Beam], float]:
+        """The finished beams, best first, and the log-probability that nothing answers the question."""
         ids = np.array([encoded.ids], dtype=np.int64)
         segments = np.ones_like(ids)
         segments[0, : encoded.question_end] = 0
@@ -115,7 +128,7 @@ class EmbeddedGenerator:
             np.zeros((self._layers, 1, self._heads, 0, self._width), dtype=np.float32) for _ in range(2)
         ]
         # Weights from before the last words came in: their pointers begin earlier.
-        known, missing = self._known, len(KEYWORDS) - self._known
+        known, missing, unanswerable = self._known, len(KEYWORDS) - self._known, -np.inf
         live, done = [_Beam((START,), 0.0, State())], list[_Beam]()
         for step in range(self._max_output - 1):
             scores, *past = self._decoder.run(
@@ -134,6 +147,10 @@ class EmbeddedGenerator:
             if missing:
                 scores = np.insert(scores, [known] * missing, -1e4, axis=1)
             logprobs = _log_softmax(np.where(reach, scores, -1e4))
+            if step == 0:
+                unanswerable = float(logprobs[0, _UNANSWERABLE])
+                # The beams say what the query would be, if there were one.
+                logprobs[0, _UNANSWERABLE] = -np.inf
             options: list[tuple[float, int, int]] = []
             for i, beam in enumerate(live):
                 row = np.where(grammar.allowed(beam.state), logprobs[i], -np.inf)
@@ -157,7 +174,14 @@ class EmbeddedGenerator:
             live = [b for _, b in grown]
             order = np.array([i for i, _ in grown])
             past = [p[:, order] for p in past]
-        return done[:beams]
+        return done[:beams], unanswerable
+
+
+def _hint(term: TermMatch) -> str:
+    """A definition as the model reads it: the expression behind a name, else what it means in words."""
+    words, _, sql = term.text.partition(" SQL: ")
+    expression = sql if sql and not sql.upper().startswith("SELECT") else words
+    return f"{term.name} refers to {expression}"
 
 
 def _log_softmax(scores: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 
-__all__ = ["parse_period"]
+__all__ = ["parse_between", "parse_period"]
 
 _MONTHS = "january february march april may june july august september october november december".split()
 _MONTH = {name[:n]: i + 1 for i, name in enumerate(_MONTHS) for n in (3, len(name))} | {"sept": 9}
@@ -16,6 +16,11 @@ _NUMBER = {
 _MONTH_RE = "|".join(sorted(_MONTH, key=len, reverse=True))
 _ORDINAL_RE = "|".join(_ORDINAL)
 _NUMBER_RE = "|".join(_NUMBER)
+_UNIT_RE = "day|week|month|quarter|year"
+_WEEKDAY = {
+    name: i for i, name in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())
+}
+_TO_DATE = {"ytd": "year", "qtd": "quarter", "mtd": "month", "wtd": "week"}
 
 
 def _month_start(year: int, month: int) -> date:
@@ -43,10 +48,32 @@ def _back(today: date, count: int, unit: str) -> date:
     return date(year, month + 1, min(today.day, last))
 
 
+def parse_between(first: str, last: str, today: date) -> tuple[date, date] | None:
+    """The half-open range from the start of one period to the end of another, or None.
+
+    A month or quarter without a year shares the other's: "between March and June 2024".
+
+    >>> parse_between("March", "June 2024", date(2030, 1, 1))
+    (datetime.date(2024, 3, 1), datetime.date(2024, 7, 1))
+    >>> parse_between("2023", "2024", date(2030, 1, 1))
+    (datetime.date(2023, 1, 1), datetime.date(2025, 1, 1))
+    """
+    years = [re.findall(r"\b(?:19|20)\d\d\b", text) for text in (first, last)]
+    begins, ends = first, last
+    if years[1] and not years[0]:
+        begins = f"{first} {years[1][-1]}"
+    elif years[0] and not years[1]:
+        ends = f"{last} {years[0][-1]}"
+    low = parse_period(begins, today) or parse_period(first, today)
+    high = parse_period(ends, today) or parse_period(last, today)
+    return (low[0], high[1]) if low and high else None
+
+
 def parse_period(text: str, today: date) -> tuple[date, date] | None:
     """The half-open range [start, end) that ``text`` names, or None.
 
-    ``today`` is the reference date of "last month" and its like; "last 30 days" ends with today.
+    ``today`` is the reference date of "last month" and its like; "last 30 days" and "the past month"
+    end with today, "next 30 days" begins with it, "year to date" ends with it.
 
     >>> parse_period("March 2024", date(2025, 1, 1))
     (datetime.date(2024, 3, 1), datetime.date(2024, 4, 1))
@@ -61,17 +88,36 @@ def parse_period(text: str, today: date) -> tuple[date, date] | None:
         return None
 
 
+def _count(text: str) -> int:
+    return 2 if text == "couple of" else _NUMBER[text] if text in _NUMBER else int(text)
+
+
 def _parse(text: str, today: date) -> tuple[date, date] | None:
+    return _absolute(text) or _relative(text, today)
+
+
+def _absolute(text: str) -> tuple[date, date] | None:
+    """Periods that name their year."""
+
     def match(pattern: str) -> re.Match[str] | None:
         return re.fullmatch(pattern, text)
 
     if m := match(r"(?:year )?((?:19|20)\d\d)"):
         return date(int(m[1]), 1, 1), date(int(m[1]) + 1, 1, 1)
-    if m := match(r"((?:19|20)\d\d)-(\d\d?)"):
-        start = date(int(m[1]), int(m[2]), 1)
+    if m := match(r"((?:19|20)\d0)'?s"):
+        return date(int(m[1]), 1, 1), date(int(m[1]) + 10, 1, 1)
+    if (m := match(r"((?:19|20)\d\d)-(\d\d?)")) or (m := match(r"(\d\d?)[/.]((?:19|20)\d\d)")):
+        year, month = (m[1], m[2]) if len(m[1]) == 4 else (m[2], m[1])
+        start = date(int(year), int(month), 1)
         return start, _month_start(start.year, start.month + 1)
     if m := match(r"((?:19|20)\d\d)[-/](\d\d?)[-/](\d\d?)(?:[ t].*)?"):
         start = date(int(m[1]), int(m[2]), int(m[3]))
+        return start, start + timedelta(days=1)
+    if m := match(r"(\d\d?)([/.])(\d\d?)\2((?:19|20)\d\d)"):
+        # Points put the day first; of two numbers around a slash the month comes first where it can.
+        day_first = m[2] == "." or int(m[1]) > 12
+        day, month = (m[1], m[3]) if day_first else (m[3], m[1])
+        start = date(int(m[4]), int(month), int(day))
         return start, start + timedelta(days=1)
     if m := match(rf"(?:month of )?({_MONTH_RE})\.? (?:of )?((?:19|20)\d\d)"):
         start = date(int(m[2]), _MONTH[m[1]], 1)
@@ -82,24 +128,91 @@ def _parse(text: str, today: date) -> tuple[date, date] | None:
         day, month = (m[2], m[1]) if m[1] in _MONTH else (m[1], m[2])
         start = date(int(m[3]), _MONTH[month], int(day))
         return start, start + timedelta(days=1)
-    if m := match(r"q([1-4])(?: of)? ((?:19|20)\d\d)"):
-        return _unit_range("quarter", date(int(m[2]), int(m[1]) * 3, 1), 0)
-    if m := match(r"((?:19|20)\d\d) ?-?q([1-4])"):
-        return _unit_range("quarter", date(int(m[1]), int(m[2]) * 3, 1), 0)
+    if m := match(r"(q|h)([1-4])(?: of)? ((?:19|20)\d\d)"):
+        return _part(m[1], int(m[2]), int(m[3]))
+    if m := match(r"((?:19|20)\d\d) ?-?(q|h)([1-4])"):
+        return _part(m[2], int(m[3]), int(m[1]))
     if m := match(rf"({_ORDINAL_RE}) (quarter|half) of ((?:19|20)\d\d)"):
-        number, year = _ORDINAL[m[1]], int(m[3])
-        if m[2] == "quarter":
-            return _unit_range("quarter", date(year, number * 3, 1), 0)
-        return _month_start(year, number * 6 - 5), _month_start(year, number * 6 + 1)
-    if text in ("today", "yesterday"):
-        return _unit_range("day", today, 0 if text == "today" else -1)
-    if m := match(r"(this|current|last|previous|prior|past) (day|week|month|quarter|year)"):
-        return _unit_range(m[2], today, 0 if m[1] in ("this", "current") else -1)
-    if m := match(rf"(?:last|past|previous|prior) (\d{{1,4}}|{_NUMBER_RE}) (day|week|month|quarter|year)s"):
-        count = _NUMBER[m[1]] if m[1] in _NUMBER else int(m[1])
-        return _back(today, count, m[2]) + timedelta(days=1), today + timedelta(days=1)
-    if m := match(rf"(?:last )?({_MONTH_RE})"):
-        month = _MONTH[m[1]]
-        year = today.year if month <= today.month else today.year - 1
+        return _part(m[2][0], _ORDINAL[m[1]], int(m[3]))
+    if (m := match(r"(?:calendar )?week (\d\d?)(?: of| in)? ((?:19|20)\d\d)")) or (
+        m := match(r"((?:19|20)\d\d) ?-?w(\d\d?)")
+    ):
+        week, year = (m[2], m[1]) if len(m[1]) == 4 else (m[1], m[2])
+        start = date.fromisocalendar(int(year), int(week), 1)
+        return start, start + timedelta(weeks=1)
+    if m := match(r"week (?:of|starting|beginning) (.+)"):
+        named = _absolute(m[1].removeprefix("the "))
+        return _unit_range("week", named[0], 0) if named and (named[1] - named[0]).days == 1 else None
+    return None
+
+
+def _part(letter: str, number: int, year: int) -> tuple[date, date]:
+    """A quarter or a half of a year."""
+    size = 3 if letter == "q" else 6
+    if number * size > 12:
+        raise ValueError("no such half")
+    return _month_start(year, (number - 1) * size + 1), _month_start(year, number * size + 1)
+
+
+def _relative(text: str, today: date) -> tuple[date, date] | None:
+    """Periods that are seen from ``today``."""
+
+    def match(pattern: str) -> re.Match[str] | None:
+        return re.fullmatch(pattern, text)
+
+    tomorrow = today + timedelta(days=1)
+    days = {"today": 0, "yesterday": -1, "tomorrow": 1, "day before yesterday": -2}
+    if text in days:
+        return _unit_range("day", today, days[text])
+    if m := match(
+        r"(?:this )?(week|month|quarter|year)(?: to date| so far)|so far this (week|month|quarter|year)"
+    ):
+        return _unit_range(m[1] or m[2], today, 0)[0], tomorrow
+    if text in _TO_DATE:
+        return _unit_range(_TO_DATE[text], today, 0)[0], tomorrow
+    exact = "(?:calendar |full |complete |entire |whole )?"
+    if m := match(rf"(this|current|last|previous|prior|next|coming|upcoming) {exact}({_UNIT_RE})"):
+        shift = {"this": 0, "current": 0, "next": 1, "coming": 1, "upcoming": 1}.get(m[1], -1)
+        return _unit_range(m[2], today, shift)
+    if m := match(rf"(?:this )?past ({_UNIT_RE})"):
+        return _back(today, 1, m[1]) + timedelta(days=1), tomorrow
+    if m := match(rf"({_UNIT_RE}) before last"):
+        return _unit_range(m[1], today, -2)
+    if m := match(
+        rf"(?:last|past|previous|prior) (\d{{1,4}}|{_NUMBER_RE}) (?:calendar|full|complete|whole) ({_UNIT_RE})s"
+    ):
+        count = _count(m[1])
+        return (_unit_range(m[2], today, -count)[0], _unit_range(m[2], today, 0)[0]) if count else None
+    if m := match(
+        rf"(?:this )?(?:last|past|previous|prior|trailing|rolling|most recent) (\d{{1,4}}|{_NUMBER_RE}|couple of) ({_UNIT_RE})s?"
+    ):
+        return _back(today, _count(m[1]), m[2]) + timedelta(days=1), tomorrow
+    if m := match(rf"(?:next|coming|upcoming|following) (\d{{1,4}}|{_NUMBER_RE}|couple of) ({_UNIT_RE})s?"):
+        return today, _back(today, -_count(m[1]), m[2])
+    if m := match(rf"(\d{{1,4}}|{_NUMBER_RE}) ({_UNIT_RE})s? ago"):
+        return _unit_range(m[2], today, -_count(m[1]))
+    if m := match(
+        rf"(q[1-4]|h[12]|(?:{_ORDINAL_RE}) (?:quarter|half)|{_MONTH_RE})(?: of)? (last|this|previous|current|next) year"
+    ):
+        year = today.year + {"last": -1, "previous": -1, "next": 1}.get(m[2], 0)
+        return _absolute(f"{m[1]} of {year}" if " " in m[1] else f"{m[1]} {year}")
+    if m := match(rf"(last|this|next) ({'|'.join(_WEEKDAY)})|({'|'.join(_WEEKDAY)})"):
+        ahead = (_WEEKDAY[m[2] or m[3]] - today.weekday()) % 7
+        shift = ahead if m[1] == "next" else ahead - 7 if ahead or m[1] == "last" else 0
+        shift = (
+            _WEEKDAY[m[2]] - today.weekday()
+            if m[1] == "this"
+            else 7
+            if m[1] == "next" and not ahead
+            else shift
+        )
+        return _unit_range("day", today, shift)
+    if m := match(rf"(last |this |previous )?({_MONTH_RE})"):
+        month = _MONTH[m[2]]
+        this_year = month < today.month or (month == today.month and m[1] != "last ")
+        year = today.year if this_year or m[1] == "this " else today.year - 1
         return date(year, month, 1), _month_start(year, month + 1)
+    if m := match(r"(?:last |this )?(q[1-4])"):
+        year = today.year if int(m[1][1]) * 3 - 2 <= today.month else today.year - 1
+        return _absolute(f"{m[1]} {year}")
     return None

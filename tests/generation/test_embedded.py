@@ -122,7 +122,7 @@ def test_weights_of_another_version(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(shipped_path(), folder)
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["keywords"] = manifest["keywords"][:-1]
+    manifest["keywords"] = manifest["keywords"][::-1]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelUnavailable, match="another version"):
         EmbeddedGenerator.load(folder)

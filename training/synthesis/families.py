@@ -6,7 +6,10 @@ import random
 import re
 from collections.abc import Callable
 
+from sqlgen.generation.encode import with_hints
 from sqlgen.sql.form import needed_tables
+from sqlgen.training.synthesis.analytics import ANALYTICS
+from sqlgen.training.synthesis.composed import COMPOSED
 from sqlgen.training.synthesis.subjects import MONEY, NOT_ADDITIVE, Domain, Entity, Field
 from sqlgen.training.synthesis.wording import (
     article,
@@ -1182,6 +1185,8 @@ FAMILIES: dict[str, tuple[float, Callable[[Writer], tuple[str, list[Piece]]]]] =
     "date": (5, _dates),
     "arithmetic": (1.5, _arithmetic),
     "distinct": (1, _distinct),
+    **{name: (weight * 1.1, family) for name, (weight, family) in COMPOSED.items()},
+    **{name: (weight * 1.1, family) for name, (weight, family) in ANALYTICS.items()},
 }
 
 
@@ -1190,7 +1195,10 @@ def write(domain: Domain, family: str, rng: random.Random) -> Draft:
     writer = Writer(domain, rng)
     text, form = FAMILIES[family][1](writer)
     used = {token[-1] for token in form if isinstance(token, tuple) and token[0] == "lit"}
-    shown = {ord(text[i + 1]) - 0xE100 for i, c in enumerate(text) if c == "\ue000"}
+    if any(coin not in text for coin in writer.coins):
+        raise Unfit("a name unsaid")
+    whole = with_hints(text, writer.hints)
+    shown = {ord(whole[i + 1]) - 0xE100 for i, c in enumerate(whole) if c == "\ue000"}
     if used != shown:
         raise Unfit("a literal unsaid")
-    return Draft(text, form, writer.cells, family, writer.today, len(writer.required) > 1)
+    return Draft(text, form, writer.cells, family, writer.today, len(writer.required) > 1, writer.hints)

@@ -6,7 +6,7 @@ import random
 import re
 import sqlite3
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 
 from sqlgen.training.synthesis.wording import plural
 
@@ -18,7 +18,7 @@ _TRADES: dict[str, str] = {
     "shop": """
       region: name=@region
       store < region?: name=@shop; city=@city; country=@country; opening date=date; floor area=int 80 2500
-      category: name=@goods
+      category < self as parent category?: name=@goods
       brand?: name=@company; country=@country
       supplier?: company name=@company; contact name=@person; city=@city; country=@country; phone=phone
       product < category, brand?, supplier?: name=@product; unit price=money 3 900; unit cost=money 1 500
@@ -34,26 +34,6 @@ _TRADES: dict[str, str] = {
       review? < product, customer: rating=int 1 5; review date=date; comment=text?
       return? < order: return date=date; reason=pick damaged|wrong item|changed mind|late delivery
         ; refund amount=money 5 400
-    """,
-    "saas": """
-      plan: name=pick! Free|Starter|Team|Growth|Business|Enterprise; monthly fee=money 0 900
-        ; seat limit=int 1 500
-      account: company name=@company; industry=@industry; country=@country; city=@city
-        ; employee count=int 3 9000; created date=date; active=bool
-      user < account: full name=@person; email=email; role=pick admin|editor|viewer|owner; last login=date?
-        ; signup date=date
-      subscription < account, plan: start date=date; end date=date?
-        ; status=pick active|trial|cancelled|past due; monthly amount=money 5 2500; seats=int 1 400
-      invoice < account: invoice date=date; due date=date; paid date=date?; amount=money 20 9000
-        ; currency=pick USD|EUR|GBP|CHF; status=pick paid|open|overdue|void
-      payment? < invoice: payment date=date; amount=money 20 9000; method=pick card|wire|direct debit
-      feature: name=@feature; release date=date; beta=bool
-      usage event < user, feature: event date=date; duration=int 1 900; device=pick web|ios|android|api
-      support ticket < account, user?: subject=text; priority=pick low|medium|high|urgent
-        ; status=pick new|open|resolved|closed; opened date=date; closed date=date?
-        ; satisfaction score=int 1 10
-      campaign?: name=@campaign; channel=pick email|search|social|partner; budget=money 500 90000
-        ; start date=date; clicks=int 10 90000
     """,
     "people": """
       location: city=@city; country=@country; office name=@office
@@ -92,6 +72,8 @@ _TRADES: dict[str, str] = {
         ; last counted=date
       delay report? < shipment: reported date=date; cause=pick weather|customs|traffic|breakdown
         ; hours lost=int 1 90
+      stock transfer? < warehouse as source warehouse, warehouse as destination warehouse: transfer date=date
+        ; units=int 1 400; transport cost=money 10 900; status=pick requested|in transit|received
     """,
     "finance": """
       branch: name=@branch; city=@city; country=@country; opened date=date
@@ -110,6 +92,8 @@ _TRADES: dict[str, str] = {
       loan payment < loan: payment date=date; amount=money 50 4000; late=bool
       security?: name=@company; ticker=code; sector=@industry; price=money 2 900
       trade? < account, security: trade date=date; quantity=int 1 400; price=money 2 900; side=pick buy|sell
+      remittance? < customer as sender, customer as receiver: sending time=stamp; amount=money 5 9000; fee=money 0 40
+        ; currency=pick USD|EUR|GBP|JPY; status=pick pending|settled|failed
     """,
     "clinic": """
       ward: name=@ward; floor=int 1 9; beds=int 4 60
@@ -127,11 +111,12 @@ _TRADES: dict[str, str] = {
         ; result value=real 1 300; test date=date
       admission < patient, ward: admission date=date; discharge date=date?; total charge=money 200 40000
       bill < patient: bill date=date; amount=money 20 9000; paid amount=money 0 9000; insurance covered=bool
-      nurse? < ward: name=@person; shift=pick day|night|evening; hire date=date
+      transfer? < ward as origin ward, ward as target ward, patient: transfer date=date; reason=text?
+      nurse? < ward, self as head nurse?: name=@person; shift=pick day|night|evening; hire date=date
     """,
     "school": """
       faculty: name=@department; building=@office; founded year=int 1890 2015
-      teacher < faculty: first name=@first; last name=@last; hire date=date; salary=money 30000 120000
+      teacher < faculty, self as mentor?: first name=@first; last name=@last; hire date=date; salary=money 30000 120000
         ; title=pick lecturer|professor|assistant
       programme < faculty: name=@course; degree=pick bachelor|master|doctorate; tuition fee=money 500 20000
       student < programme: name=@person; birth date=birth; gender=pick female|male; enrolled date=date
@@ -189,7 +174,7 @@ _TRADES: dict[str, str] = {
     """,
     "estate": """
       agency: name=@company; city=@city; founded year=int 1950 2015
-      agent < agency: name=@person; phone=phone; license date=date; commission rate=rate
+      agent < agency, self as supervisor?: name=@person; phone=phone; license date=date; commission rate=rate
       owner: first name=@first; last name=@last; email=email?; city=@city
       property < owner, agent: address=@street; city=@city; property type=pick apartment|house|studio|office
         ; list price=money 50000 2000000; bedrooms=int 0 7; built year=int 1900 2022; living area=int 18 500
@@ -207,10 +192,201 @@ _TRADES: dict[str, str] = {
       donor: name=@person; country=@country; donor type=pick individual|foundation|company; first gift date=date
       fund < organisation: name=@campaign; goal amount=money 5000 900000; start date=date
       donation < donor, fund: donation date=date; amount=money 5 9000; method=pick card|bank transfer|cheque; anonymous=bool
-      volunteer < organisation: name=@person; city=@city; joined date=date; skill=pick teaching|driving|cooking|fundraising
+      volunteer < organisation, self as mentor?: name=@person; city=@city; joined date=date; skill=pick teaching|driving|cooking|fundraising
       event < organisation: name=@title; event date=date; city=@city; attendees=int 10 5000; cost=money 50 20000
       volunteer shift < volunteer, event: hours=real 1 10; task=pick setup|catering|registration|cleanup
       grant? < fund: recipient=@company; awarded date=date; amount=money 500 90000; status=pick pending|approved|paid|declined
+    """,
+    "airline": """
+      airport: name=@airport; city=@city; country=@country; runways=int 1 6; elevation=int 0 2500
+      airline: name=@company; country=@country; founded year=int 1930 2015; alliance=pick? Star|Sky|One
+      aircraft < airline: model=@model; registration=code; seats=int 40 400; delivered date=date; leased=bool
+      pilot < airline, self as mentor?: first name=@first; last name=@last; hire date=date; flight hours=int 200 16000
+        ; licence level=pick A|B|C
+      flight < aircraft, airport as origin airport, airport as destination airport: flight number=code
+        ; scheduled departure time=stamp; actual departure time=stamp?; distance=int 150 9000; passengers=int 10 400
+        ; delay minutes=int 0 240; status=pick scheduled|departed|landed|diverted|cancelled
+      traveller: full name=@person; nationality=@country; birth date=birth; miles=int 0 200000
+        ; tier=pick? blue|silver|gold
+      reservation < traveller, flight: booking date=date; cabin=pick economy|business|first; fare=money 40 4000
+        ; checked bags=int 0 4; meal=yesno
+      incident? < flight: reported date=date; severity=pick minor|major|critical; description=text?
+    """,
+    "league": """
+      stadium: name=@arena; city=@city; capacity=int 900 90000; opened year=int 1900 2020; covered=bool
+      team < stadium?: name=@team; city=@city; founded year=int 1880 2005; annual budget=money 100000 9000000
+      coach < team, self as mentor?: name=@person; nationality=@country; hire date=date; salary=money 20000 900000
+      player < team: first name=@first; last name=@last; birth date=birth; preferred foot=pick left|right|both
+        ; market value=money 10000 9000000; height=int 160 210; injured=bool; contract end date=date?
+      match < team as home team, team as away team, stadium?: match date=date; home goals=int 0 6
+        ; away goals=int 0 6; attendance=int 100 80000; stage=pick group|quarterfinal|semifinal|final
+      goal? < match, player: minute=int 1 90; penalty=bool
+      referee?: name=@person; country=@country; licence year=int 1995 2022
+      transfer? < player, team as selling team, team as buying team: transfer date=date; fee=money 1000 9000000
+    """,
+    "library": """
+      branch: name=@branch; city=@city; opened date=date; floor area=int 80 9000
+      author: name=@person; country=@country; birth year=int 1900 1995
+      genre < self as parent genre?: name=@genre
+      book < author, genre: title=@title; published year=int 1950 2023; pages=int 60 1200
+        ; language=pick English|French|German|Spanish; list price=money 5 90
+      copy < book, branch: shelf code=code; acquired date=date; condition=pick new|good|worn|damaged
+      reader < branch?: full name=@person; email=email?; joined date=date; city=@city; adult=yn
+      checkout < copy, reader: checkout date=date; due date=date; returned date=date?; renewals=int 0 4; fine=money? 0 30
+      reading group? < reader as organiser, branch: name=@club; founded date=date; members=int 3 40
+      library event? < branch: name=@title; event date=date; attendees=int 4 300; free entry=yesno
+    """,
+    "network": """
+      district: name=@region; population=int 900 900000; area=real 2 900
+      cell site < district, self as backbone site?: name=@depot; height=int 8 90; installed date=date
+        ; technology=pick 3G|4G|5G; active=bool
+      technician < district, self as supervisor?: first name=@first; last name=@last; hire date=date; salary=money 24000 90000
+      phone line < district: line number=code; activation date=date; deactivation date=date?; line type=pick home|business|mobile
+      call < phone line as calling line, phone line as called line: start time=stamp; duration=int 5 7200; dropped=bool; cost=money 0 30
+      outage < cell site: start time=stamp; end time=stamp?; cause=pick storm|fibre cut|power|software
+        ; affected users=int 10 9000
+      maintenance visit? < cell site, technician: visit date=date; hours=real 0.5 12; parts cost=money 0 3000
+        ; result=pick fixed|escalated|postponed
+    """,
+    "transit": """
+      line: name=@route; mode=pick bus|tram|metro|ferry; opened year=int 1900 2020; length=real 2 60
+      stop: name=@street; zone=pick A|B|C|D; shelter=bool; accessible=bool; daily riders=int 20 20000
+      segment < line, stop as start stop, stop as end stop: distance=real 0.2 9; planned minutes=int 1 20
+      depot: name=@depot; city=@city; capacity=int 10 200
+      vehicle < depot, line?: plate number=code; model=@model; seats=int 20 200; purchase date=date; retirement date=date?
+        ; electric=bool
+      operator < depot, self as trainer?: name=@person; birth date=birth; hire date=date; hourly wage=money 12 60
+      shift < operator, vehicle: start time=stamp; worked hours=real 2 12; passengers=int 10 2000
+        ; status=pick planned|completed|missed
+      complaint? < line: received date=date; topic=pick delay|cleanliness|noise|staff; resolution date=date?; severity=pick low|medium|high
+    """,
+    "insurer": """
+      agent < self as team lead?: name=@person; region=@region; hire date=date; commission percent=percent 1 20
+      policyholder < agent?: first name=@first; last name=@last; birth date=birth; city=@city; smoker=yn
+        ; email=email?; risk class=pick A|B|C|D
+      policy < policyholder: policy number=code; product line=pick home|car|life|travel; start date=date; end date=date?
+        ; premium=money 50 4000; insured sum=money 1000 900000; deductible=money 0 2000
+      claim < policy: claim date=date; claimed amount=money 50 60000; approved amount=money? 0 60000
+        ; status=pick open|approved|denied|settled; settled date=date?; cause=pick fire|theft|water|accident
+      assessor?: name=@person; specialty=pick vehicles|buildings|health; cases closed=int 0 900
+      inspection? < claim, assessor: inspection date=date; score=int 1 10; photos=int 0 40
+    """,
+    "rental": """
+      station: name=@branch; city=@city; country=@country; opened date=date; parking spaces=int 5 200
+      car class < self as upgrade class?: name=pick! Mini|Economy|Compact|Midsize|Full Size|Van|Premium; daily rate=money 15 300
+      car < car class, station: plate number=code; model=@model; mileage=int 500 200000; fuel=pick petrol|diesel|electric|hybrid
+        ; purchase date=date; sold date=date?
+      renter: full name=@person; country=@country; licence date=date; birth date=birth; blacklisted=bool
+      rental < renter, car, station as pickup station, station as return station: pickup time=stamp; return time=stamp?
+        ; days=int 1 30; total charge=money 20 4000; insurance=yesno; status=pick reserved|active|returned|cancelled
+      damage? < rental: reported date=date; repair cost=money 20 6000; damage type=pick scratch|dent|glass|tyre
+      fine? < rental: issued date=date; amount=money 10 400; paid=bool
+    """,
+    "kitchen": """
+      restaurant: name=@restaurant; city=@city; seats=int 10 200; opened date=date; rating=real 1 5
+      dish category < self as parent category?: name=@course_kind
+      dish < restaurant, dish category: name=@dish; price=money 4 60; food cost=money 1 25; calories=int 80 1500
+        ; vegetarian=bool; added date=date
+      table < restaurant: table number=int 1 60; capacity=int 2 12; outdoor=bool
+      server < restaurant, self as manager?: first name=@first; last name=@last; hire date=date; hourly wage=money 9 40
+        ; left date=date?
+      visit < table, server: arrival time=stamp; guests=int 1 12; bill total=money 10 900; tip=money? 0 120
+        ; payment method=pick cash|card|mobile
+      dish served < visit, dish: quantity=int 1 6; price=money 4 60; comment=text?
+      inspection? < restaurant: inspection date=date; score=int 20 100; pass mark=yesno; grade=pick A|B|C
+    """,
+    "research": """
+      institute: name=@department; city=@city; country=@country; founded year=int 1850 2015
+      researcher < institute, self as supervisor?: first name=@first; last name=@last; birth date=birth; title=pick Dr|Prof|MSc
+        ; h index=int 0 80; joined date=date; left date=date?
+      funder: name=@company; country=@country; public=bool
+      project < institute, funder?: name=@project; start date=date; end date=date?; budget=money 9000 2000000
+        ; spent amount=money 500 1900000; status=pick proposed|running|completed|rejected
+      paper < researcher, project?: title=@title; published date=date; citations=int 0 900; open access=bool
+        ; discipline=@specialty
+      citation? < paper as citing paper, paper as cited paper: citation date=date; self citation=bool
+      experiment < project: start time=stamp; duration=real 0.5 90; result=pick success|failed|inconclusive; samples=int 1 400
+      review? < paper, researcher as reviewer: review date=date; score=int 1 10; recommendation=pick accept|reject|revise
+    """,
+    "farm": """
+      farm: name=@farm; county=@region; area=real 3 900; founded year=int 1900 2018; organic=bool
+      field < farm: name=@plot; area=real 0.5 90; soil=pick clay|sand|loam|peat; irrigation=yesno
+      crop: name=pick! wheat|barley|maize|potato|rapeseed|soy|sugar beet|oats; season=pick spring|summer|autumn|winter
+        ; price per tonne=money 80 900
+      harvest < field, crop: harvest date=date; yield=real 1 300; moisture percent=percent 5 40; quality=pick A|B|C
+      worker < farm, self as supervisor?: name=@person; hire date=date; daily wage=money 30 200; seasonal=bool
+      animal? < farm, animal as mother?: tag=code; species=pick cow|sheep|goat|pig; birth date=birth; weight=real 20 900
+        ; sold date=date?
+      machine use? < field, worker: usage date=date; hours=real 0.5 14; fuel litres=real 2 200
+    """,
+    "builder": """
+      client: company name=@company; city=@city; contact email=email?; since year=int 1990 2023
+      site < client: name=@project; address=@street; city=@city; start date=date; planned end date=date; actual end date=date?
+        ; budget=money 20000 4000000; actual cost=money 10000 4500000
+        ; status=pick planning|building|completed|paused
+      worker < self as foreman?: first name=@first; last name=@last; trade=pick mason|plumber|electrician|roofer; hourly wage=money 14 70
+        ; certificate=yn
+      subcontractor?: name=@company; trade=pick mason|plumber|electrician|roofer; rating=real 1 5
+      task < site, task as predecessor task?, subcontractor?: name=@task; planned hours=int 4 400; actual hours=int 4 500
+        ; finished date=date?; priority=pick low|medium|high
+      time sheet < worker, task: work date=date; hours=real 0.5 12; overtime=bool
+      material delivery? < site: delivery date=date; material=@material; quantity=int 1 900; unit price=money 1 300
+      accident? < site, worker: accident date=date; severity=pick minor|serious|fatal; lost days=int 0 90
+    """,
+    "museum": """
+      wing: name=@ward_art; floor=int 0 5; rooms=int 2 40
+      artist < artist as teacher?: name=@person; nationality=@country; birth year=int 1500 1980; death year=int? 1560 2020
+      artwork < artist, wing?: title=@title; created year=int 1550 2020; technique=pick oil|watercolour|bronze|print|photo
+        ; insured value=money 500 9000000; on display=bool; acquired date=date
+      curator < wing, self as manager?: first name=@first; last name=@last; hire date=date; salary=money 24000 120000
+      exhibition < curator: title=@campaign; opening date=date; closing date=date?; ticket price=money 0 40; budget=money 2000 400000
+      exhibit < exhibition, artwork: position=int 1 90; highlighted=bool
+      visitor group? < exhibition: visit time=stamp; group type=pick school|family|tour|business; visitors=int 2 60; guide=yesno
+      restoration? < artwork: start date=date; completion date=date?; cost=money 100 40000; result=pick good|fair|poor
+    """,
+    "utility": """
+      plant: name=@depot; energy source=pick solar|wind|gas|hydro|coal; capacity=real 1 900; commissioned date=date; retired date=date?
+      substation < plant?: name=@branch; voltage=int 10 400; built year=int 1950 2020; city=@city
+      power line < substation as start substation, substation as end substation: length=real 0.5 200; built year=int 1950 2020
+        ; underground=bool
+      engineer < self as manager?: full name=@person; email=email; hire date=date; salary=money 30000 140000; grade=pick A|B|C
+      meter < substation: serial number=code; installed date=date; meter type=pick smart|analog; building type=pick house|flat|shop|factory
+      reading < meter: reading time=stamp; consumption=real 1 900; estimated=bool
+      fault < power line, engineer?: report time=stamp; repair time=stamp?; repair cost=money 50 90000
+        ; cause=pick tree|ice|age|animal|vehicle
+    """,
+    "social": """
+      member: user name=@handle; full name=@person; country=@country; joined date=date; birth date=birth; verified=bool
+        ; bio=text?; last seen date=stamp?
+      member link < member as follower, member as followed member: follow date=date; muted=bool
+      community: name=@club; created date=date; invitation only=yesno; members limit=int 20 5000
+      post < member, community?: title=@title; posting time=stamp; likes=int 0 9000; language=pick English|French|German|Spanish
+        ; visibility=pick P|F|C
+      reply < post, member, reply as parent reply?: posting time=stamp; text=text; likes=int 0 400; hidden=bool
+      direct message? < member as sender, member as recipient: sending time=stamp; reading time=stamp?; characters=int 1 900
+      report? < post, member as reporter: reported date=date; reason=pick spam|abuse|copyright|other; resolution date=date?
+    """,
+    "court": """
+      court: name=@court; city=@city; founded year=int 1850 2010
+      judge < court, self as mentor?: first name=@first; last name=@last; appointed date=date; birth date=birth
+      law firm: name=@company; city=@city; lawyers count=int 2 400
+      lawyer < law firm: name=@person; specialty=pick family|criminal|tax|labour|property; admitted year=int 1975 2022
+        ; hourly fee=money 60 900
+      court case < judge, lawyer as plaintiff lawyer, lawyer as defence lawyer: case number=code; filed date=date; closed date=date?
+        ; case type=pick civil|criminal|family|tax; amount in dispute=money? 500 900000; outcome=pick? won|lost|settled|dismissed
+      hearing < court case: hearing time=stamp; duration=int 10 480; public=bool; room=code
+      document? < court case: title=@title; filing date=date; pages=int 1 400; sealed=yn
+    """,
+    "software": """
+      team < self as parent team?: name=@department; created date=date; monthly budget=money 5000 400000
+      developer < team, self as mentor?: full name=@person; email=email; hire date=date; level=pick junior|mid|senior|principal
+        ; salary=money 30000 180000; remote work=yesno
+      repository < team: name=@handle; language=pick Python|Java|Go|Rust|TypeScript; created date=date; archived=bool; stars=int 0 9000
+      commit < repository, developer: commit time=stamp; lines added=int 0 3000; lines removed=int 0 2000
+      code review < commit, developer as reviewer: review time=stamp; comments=int 0 40; approved=bool
+      build < repository: start time=stamp; duration=int 10 4000; result=pick passed|failed|aborted; coverage percent=percent 10 100
+      library dependency? < repository as dependent repository, repository as required repository: added date=date; pinned=bool
+      deployment? < repository: deployment time=stamp; environment=pick test|staging|production; rolled back=bool
     """,
 }
 
@@ -253,6 +429,17 @@ _LISTS: dict[str, list[str]] = {
         "machine": "Lathe 1|Press A|Welder 3|Cutter B|Mixer 7|Packer 2|Drill 4|Furnace|Conveyor 9|Laser Cutter|Robot Arm|Paint Booth",
         "material": "steel|copper|aluminium|oak wood|glass|rubber|cotton|resin|cement|nylon|leather|zinc",
         "show": "Morning Brew|Tech Talk|Green Planet|Night Owls|Kitchen Stories|Goal Zone|Deep Space|Old Tunes|City Walks",
+        "genre": "Fiction|Crime|History|Science|Poetry|Biography|Travel|Fantasy|Cooking|Philosophy|Thriller|Romance",
+        "team": "Rovers|United|Wanderers|Falcons|Tigers|Comets|Sharks|Athletic|Rangers|Wolves|Dynamo|Royals|Hawks|Lions|Pioneers|Storm",
+        "dish": "Tomato Soup|Caesar Salad|Grilled Salmon|Beef Stew|Mushroom Risotto|Apple Pie|Pad Thai|Veggie Burger|Lamb Curry|Pancakes|"
+        "Cheesecake|Fish Tacos|Ramen|Lasagna|Falafel|Onion Rings|Roast Chicken|Fruit Sorbet",
+        "course_kind": "Starters|Mains|Desserts|Drinks|Soups|Salads|Sides|Specials",
+        "task": "Foundation|Framing|Wiring|Plumbing|Roofing|Painting|Tiling|Insulation|Excavation|Landscaping|Windows|Plastering",
+        "ward_art": "Modern Art|Antiquities|Sculpture|Photography|Old Masters|Design|Folk Art|Maps",
+        "handle": "bluefox|nightowl|codecat|raincloud|stardust|pixelmoth|greenleaf|fastlane|quietsea|redpanda|sunbeam|ironoak|papertrail|"
+        "windmill|sandbox|lighthouse|snowdrop|driftwood|moonwalk|keystone|riverbed|copperhill",
+        "plot": "North Field|Long Acre|Hill Plot|River Meadow|Stone Field|Old Orchard|East Strip|Mill Field|Lower Plot|Windy Acre|"
+        "Oak Meadow|Far Field",
         "street": "12 Oak Street|4 Mill Lane|88 Station Road|7 Rose Avenue|31 King Street|5 Harbour View|19 Park "
         "Road|2 Church Hill|64 Lake Drive|101 Sunset Boulevard|9 Elm Court|23 River Walk",
     }.items()
@@ -269,6 +456,8 @@ _TAIL = {
     "shop": "Market|Corner|Outlet|Store|Bazaar|Plaza", "depot": "Depot|Hub|Yard|Center|Terminal", "branch": "Branch|Office|House",
     "office": "Tower|House|Campus|Building", "hotel": "Hotel|Inn|Lodge|Resort|Palace", "route": "Route|Line|Corridor",
     "campaign": "Campaign|Drive|Appeal|Launch|Sale", "project": "Migration|Redesign|Rollout|Upgrade|Platform|Audit",
+    "airport": "Airport|International|Airfield", "arena": "Arena|Stadium|Park|Ground", "restaurant": "Kitchen|Bistro|Grill|Diner|Tavern",
+    "farm": "Farm|Acres|Ranch|Fields", "court": "District Court|Regional Court|High Court",
     "title": "Dreams|Journey|Secrets|Garden|Stories|Harvest|Night|River",
 }  # fmt: skip
 
@@ -298,7 +487,8 @@ class Business:
 @dataclass(slots=True)
 class _Entity:
     noun: str
-    parents: list[tuple[str, bool]]
+    # (noun of the table that is referred to, whether the key may be empty, what the key calls it).
+    parents: list[tuple[str, bool, str]]
     columns: list[tuple[str, str]]
     optional: bool
 
@@ -309,7 +499,10 @@ def _parse(text: str) -> list[_Entity]:
         head, _, body = line.strip().partition(":")
         noun, _, above = head.partition("<")
         noun = noun.strip()
-        parents = [(p.strip().rstrip("?"), p.strip().endswith("?")) for p in above.split(",") if p.strip()]
+        parents = []
+        for part in filter(None, (p.strip() for p in above.split(","))):
+            name, _, role = part.rstrip("?").partition(" as ")
+            parents.append(("self" if name == noun.rstrip("?") else name, part.endswith("?"), role))
         columns = [
             (c.partition("=")[0].strip(), c.partition("=")[2].strip()) for c in body.split(";") if c.strip()
         ]
@@ -329,7 +522,7 @@ def _cell(kind: str, rng: random.Random, first: date, days: int) -> object:
         word = word[:-1]
     if word == "pick":
         return rng.choice(rest.split("|"))
-    if word in ("int", "money", "real"):
+    if word in ("int", "money", "real", "percent"):
         low, high = (float(x) for x in rest.split())
         drawn = low + (high - low) * rng.random() ** (2 if high > 50 * max(low, 1) else 1)
         return round(drawn) if word == "int" else round(drawn, 2 if word == "money" else 1)
@@ -337,6 +530,11 @@ def _cell(kind: str, rng: random.Random, first: date, days: int) -> object:
         return round(rng.choice((0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)), 2)
     if word == "bool":
         return int(rng.random() < 0.5)
+    if word in ("yesno", "yn"):
+        return rng.choice(("yes", "no") if word == "yesno" else ("Y", "N"))
+    if word == "stamp":
+        second = int(days * rng.random() ** 0.8) * 86400 + rng.randrange(6 * 3600, 22 * 3600)
+        return (datetime.combine(first, time()) + timedelta(seconds=second)).isoformat(" ")
     if word == "date":
         return (first + timedelta(days=int(days * rng.random() ** 0.8))).isoformat()
     if word == "birth":
@@ -368,10 +566,25 @@ def _cell(kind: str, rng: random.Random, first: date, days: int) -> object:
         return f"{rng.choice(_ADJECTIVE + _LAST)} {rng.choice(_FIRM)}"
     if name in _TAIL:
         head = rng.choice(
-            _LISTS["city"] if name in ("shop", "depot", "branch", "hotel", "route") else _ADJECTIVE
+            _LISTS["city"] if name in ("shop", "depot", "branch", "hotel", "route", "airport", "arena", "court") else _ADJECTIVE
         )
         return f"{head} {rng.choice(_TAIL[name].split('|'))}"
     raise ValueError(f"unknown kind {kind!r}")
+
+
+def _reference(kind: str, number: int, row: list[object], rng: random.Random) -> int | None:
+    """A key of row ``number``: some parents stay without children, some have many."""
+    _, size, loose = kind.split()
+    if loose == "1" and rng.random() < 0.12:
+        return None
+    if size == "0":
+        # A row refers to one before it, so that a hierarchy has a top and no circle.
+        return None if number < 4 else 1 + int((number - 1) * rng.random() ** 1.6 * 0.8)
+    for _ in range(4):
+        drawn = 1 + int(int(size) * 0.9 * rng.random() ** 1.6)
+        if drawn not in row[1:]:
+            break
+    return drawn
 
 
 _TYPES = {
@@ -379,6 +592,8 @@ _TYPES = {
     "money": "NUMERIC(12,2)",
     "real": "REAL",
     "rate": "REAL",
+    "percent": "REAL",
+    "stamp": "TIMESTAMP",
     "bool": "BOOLEAN",
     "date": "DATE",
     "birth": "DATE",
@@ -394,6 +609,7 @@ class _Style:
         self.prefix = rng.choice(("", "", "", "", "", "tbl", "t", "app")) if not self.plural else ""
         self.key = rng.choice(("id", "id", "entity", "entity", "code"))
         self.column_prefix = rng.random() < 0.2
+        self.bare_roles = rng.random() < 0.25
 
     def spell(self, words: str) -> str:
         parts = words.split()
@@ -417,12 +633,12 @@ def business_database(seed: int) -> Business:
     wanted = rng.randrange(4, 10)
     chosen = [e for e in entities if not e.optional or rng.random() < 0.6]
     while len(chosen) > wanted:
-        needed = {p for e in chosen for p, loose in e.parents if not loose}
+        needed = {p for e in chosen for p, loose, _ in e.parents if not loose}
         free = [e for e in chosen if e.noun not in needed]
         chosen.remove(rng.choice(free))
     present = {e.noun: e for e in chosen}
     for entity in chosen:
-        entity.parents = [(p, loose) for p, loose in entity.parents if p in present or p == "self"]
+        entity.parents = [k for k in entity.parents if k[0] in present or k[0] == "self"]
         kept = [c for c in entity.columns if rng.random() < 0.88]
         entity.columns = kept if len(kept) > 1 else entity.columns
         rng.shuffle(entity.columns) if rng.random() < 0.2 else None
@@ -435,7 +651,7 @@ def business_database(seed: int) -> Business:
     while len(order) < len(chosen):
         for entity in chosen:
             done = {e.noun for e in order}
-            if entity not in order and all(p in done or p == "self" for p, _ in entity.parents):
+            if entity not in order and all(p in done or p == "self" for p, _, _ in entity.parents):
                 order.append(entity)
     keys: dict[str, tuple[str, int]] = {}
     made: list[str] = []
@@ -444,7 +660,7 @@ def business_database(seed: int) -> Business:
         key = style.spell(
             "id" if style.key == "id" else f"{entity.noun} {'id' if style.key == 'entity' else 'code'}"
         )
-        has_children = any(p == entity.noun for e in chosen for p, _ in e.parents)
+        has_children = any(p == entity.noun for e in chosen for p, _, _ in e.parents)
         if entity.parents and not has_children:
             count = rng.randrange(120, 360)
         elif entity.parents:
@@ -455,25 +671,26 @@ def business_database(seed: int) -> Business:
         nouns[table, ""], nouns[table, key] = entity.noun, f"{entity.noun} id"
         makers: list[str] = []
         foreign: list[str] = []
-        for parent, _loose in entity.parents:
+        for parent, loose, role in entity.parents:
             target = entity.noun if parent == "self" else parent
-            words = (
-                "manager id" if parent == "self" else f"{target} {'code' if style.key == 'code' else 'id'}"
-            )
-            column = style.spell(words)
+            called = role or ("manager" if parent == "self" else target)
+            words = f"{called} {'code' if style.key == 'code' else 'id'}"
+            column = style.spell(called if role and style.bare_roles else words)
             target_table, target_key = (
                 (table, key) if parent == "self" else (style.table(target), keys[target][0])
             )
             columns.append(f'"{column}" INTEGER')
             foreign.append(f'FOREIGN KEY ("{column}") REFERENCES "{target_table}" ("{target_key}")')
             nouns[table, column] = words
-            makers.append(f"key {count if parent == 'self' else keys[target][1]} {int(_loose)}")
+            makers.append(f"key {0 if parent == 'self' else keys[target][1]} {int(loose)}")
         for words, kind in entity.columns:
             said = words
             if style.column_prefix and not said.startswith(entity.noun.split()[0]):
                 said = f"{entity.noun} {said}"
             elif rng.random() < 0.1 and said.endswith(" date"):
                 said = said.removesuffix(" date") + rng.choice((" on", " at", " day"))
+            elif rng.random() < 0.3 and said.endswith(" time"):
+                said = said.removesuffix(" time") + rng.choice((" at", " timestamp", " datetime"))
             column = style.spell(said)
             if (table, column) in nouns:
                 continue
@@ -489,10 +706,7 @@ def business_database(seed: int) -> Business:
             row: list[object] = [number]
             for i, kind in enumerate(makers):
                 if kind.startswith("key "):
-                    _, size, loose = kind.split()
-                    empty = loose == "1" and rng.random() < 0.12
-                    # Some parents stay without children, some have many.
-                    row.append(None if empty else 1 + int(int(size) * 0.9 * rng.random() ** 1.6))
+                    row.append(_reference(kind, number, row, rng))
                     continue
                 cell = _cell(kind, rng, first, days)
                 if (

@@ -256,6 +256,119 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     hometown: home town
     festival: event
     museum: gallery
+    passenger: traveller
+    traveller: passenger
+    aircraft: plane, airplane
+    reservation: booking
+    booking: reservation
+    outage: network failure, service disruption
+    call: phone call
+    stop: halt
+    operator: driver
+    complaint: grievance
+    policyholder: insured person, policy owner
+    agent: representative
+    advisor: consultant, adviser
+    assessor: examiner
+    renter: hirer
+    car class: vehicle class
+    restaurant: eatery
+    dish: menu item, meal
+    server: waiter
+    tip: gratuity
+    bill total: bill amount, total of the bill
+    researcher: scientist
+    paper: publication, article
+    funder: sponsor
+    institute: research institute
+    experiment: trial
+    worker: employee
+    site: construction site
+    subcontractor: contractor
+    task: work item
+    time sheet: timesheet
+    accident: incident
+    artwork: work of art, art piece
+    exhibition: show
+    fault: failure
+    power line: transmission line
+    post: message
+    reply: answer
+    community: group
+    judge: magistrate
+    lawyer: attorney
+    court case: lawsuit, case
+    hearing: court session
+    developer: programmer
+    repository: repo
+    commit: code change
+    build: build run
+    deployment: rollout
+    coach: trainer
+    referee: umpire
+    volunteer: helper
+    donation: gift, contribution
+    donor: supporter
+    material: raw material
+    plant: factory
+    work order: production order
+    defect: flaw
+    video: clip
+    creator: content creator
+    property: home, real estate object
+    owner: proprietor
+    viewing: showing
+    ward: hospital unit
+    admission: hospital stay
+    lab test: laboratory test
+    enrolment: enrollment, registration
+    programme: program, degree program
+    club: society
+    exam: examination
+    nightly rate: price per night, room rate
+    staff member: employee
+    opened date: opening date
+    closed date: closing date
+    joined date: joining date, date of joining
+    signup date: registration date, date of signup
+    enrolled date: date of enrolment
+    published date: publication date
+    stock level: stock, units in stock
+    loyalty points: bonus points
+    freight cost: shipping cost, transport cost
+    hourly wage: hourly pay, pay per hour
+    daily wage: daily pay, pay per day
+    monthly income: income per month
+    consultation fee: visit fee
+    citations: citation count, number of citations
+    views: number of views, view count
+    followers: follower count, number of followers
+    likes: number of likes, like count
+    pages: page count, number of pages
+    mileage: miles driven
+    annual budget: yearly budget
+    elevation: altitude
+    bedrooms: number of bedrooms
+    monthly rent: rent per month
+    deposit: security deposit
+    built year: year of construction, construction year
+    founded year: year of foundation, founding year
+    severity: seriousness
+    cause: reason
+    reason: cause
+    priority: urgency
+    stage: phase
+    comment: remark
+    outcome: result
+    result: outcome
+    sector: industry
+    industry: sector
+    due date: deadline
+    deadline: due date
+    shipping fee: shipping cost, delivery fee
+    unit cost: cost per unit
+    order total: total of the order, order value
+    store manager: shop manager
     """.strip().splitlines()
 }
 
@@ -265,7 +378,9 @@ _PEOPLE = frozenset(
     "manager driver user guest tenant agent supervisor trainee candidate applicant researcher scientist engineer "
     "pilot passenger friend owner reviewer rep representative technician consultant salesperson attendee "
     "performer director editor coach athlete swimmer climber entrepreneur judge host visitor investor advisor "
-    "subscriber contact resident citizen donor volunteer cashier".split()
+    "subscriber contact resident citizen donor volunteer cashier developer programmer reader borrower traveller "
+    "policyholder assessor renter hirer server waiter curator lawyer attorney referee umpire creator viewer operator "
+    "magistrate helper supporter mentor foreman adviser proprietor landlord".split()
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TypeAlias
 
@@ -23,6 +23,7 @@ from sqlgen.training.synthesis.wording import (
     relative_period,
     say,
     spell_out,
+    unmark,
 )
 
 __all__ = ["COMPARE", "DATE_VERBS", "HIGHER", "LIST", "OWN_WORDS", "PLACES", "START", "SUPERLATIVE", "UNITS",
@@ -49,6 +50,7 @@ class Draft:
     family: str
     today: date | None
     joined: bool
+    hints: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -160,6 +162,19 @@ LIST = (
 )
 
 
+_COINED = (
+    "premium key strategic dormant loyal priority flagship at-risk VIP core legacy qualified standard delinquent hot cold "
+    "engaged lapsed tier-one high-value low-touch critical regular special gold silver platinum trusted healthy struggling "
+    "mature emerging heavy light top-tier bottom-tier eligible flagged green red seasonal prime"
+).split()
+
+
+_FIGURES = tuple(
+    "GMV,KPI-1,throughput,volume,footprint,exposure,turnover,uptake,intake,burn,yield,TCV,run-rate,reach,effort,wallet,"
+    "net value,book value,load index,activity score,total exposure,gross volume,unit economics".split(",")
+)
+
+
 class Writer:
     def __init__(self, domain: Domain, rng: random.Random) -> None:
         self.domain = domain
@@ -167,6 +182,8 @@ class Writer:
         self.cells: list[tuple[str, str, str] | None] = []
         self.today: date | None = None
         self.required: set[int] = set()
+        self.hints: list[str] = []
+        self.coins: list[str] = []
 
     # -- small parts -----------------------------------------------------------------------------
 
@@ -812,6 +829,8 @@ class Writer:
     ) -> tuple[str, list[Piece]]:
         """The noun phrase in the plural and the body of WHERE."""
         said = noun if noun is not None else plural(self.noun(entity))
+        if len(conditions) == 1 and noun is None and self.chance(0.13):
+            conditions = [self.coined(entity, conditions[0])]
         pres = [c.pre for c in conditions if c.pre]
         posts = [c.post for c in conditions if not c.pre]
         text = " ".join([*pres, said]).strip()
@@ -837,6 +856,33 @@ class Writer:
             self.required |= condition.tables
         self.required.add(entity.place)
         return text, form
+
+    def coined(self, entity: Entity, condition: Condition) -> Condition:
+        """The condition under a name of the business, whose meaning stands behind the question."""
+        if self.hints or condition.pre or condition.tables - {entity.place}:
+            return condition
+        name = self.rng.choice(_COINED)
+        meaning = f"{plural(entity.noun)} {condition.post}"
+        if len(condition.form) == 3 and self.chance(0.6):
+            column, op, literal = condition.form
+            if isinstance(column, tuple) and column[0] == "c" and isinstance(literal, tuple) and op in "=<>=":
+                owner = self.domain.catalog.tables[column[1]]  # type: ignore[index]
+                cell = mark(literal[-1], self.shown(condition.post, literal[-1]))
+                quoted = f"'{cell}'" if self.cells[literal[-1]] else cell
+                meaning = f"{owner.columns[column[2]].name} {op} {quoted}"  # type: ignore[misc]
+        template = "({n} {e} refers to {m}|{n} refers to {m}|{n}: {m}|{n} {e}: {m}|a {n} {e} is one of the {m}|{n} means {m})"
+        self.hints.append(
+            self.pick(template.replace("{m}", "\ue0ff"))
+            .format(n=name, e=entity.noun)
+            .replace("\ue0ff", meaning)
+        )
+        self.coins.append(name)
+        return replace(condition, post="", pre=name)
+
+    @staticmethod
+    def shown(text: str, number: int) -> str:
+        """The text of literal ``number`` in a phrase with marks."""
+        return unmark(text)[0][slice(*unmark(text)[1][number])]
 
     # -- forms -----------------------------------------------------------------------------------
 
@@ -1008,7 +1054,22 @@ class Writer:
             adjective, words = "", self.pick("(revenue|sales|turnover|total revenue|total sales)")
         if words.startswith(("total ", "average ")) and adjective in ("total", "average"):
             words = words.partition(" ")[2]
-        return Metric(f"{adjective} {words}".strip(), [word, f.token], {entity.place}, False)
+        metric = Metric(f"{adjective} {words}".strip(), [word, f.token], {entity.place}, False)
+        return self.coined_metric(metric, word, f) if self.chance(0.08) else metric
+
+    def coined_metric(self, metric: Metric, word: str, f: Field) -> Metric:
+        """A figure under a name of the business, whose meaning stands behind the question."""
+        if self.hints or f.column.name.lower() in _FIGURES:
+            return metric
+        name = self.rng.choice(_FIGURES)
+        said = self.rng.choice(
+            (f"{word.upper()}({f.column.name})", f"{word}({f.column.name})", metric.phrase)
+        )
+        self.hints.append(
+            self.pick("({n} refers to {m}|{n} means {m}|{n} = {m}|{n}: {m})").format(n=name, m=said)
+        )
+        self.coins.append(name)
+        return replace(metric, phrase=name)
 
     def limit(self) -> tuple[int, str, Piece | None]:
         """(how many, its text with mark, its token); one has no text."""

@@ -1027,14 +1027,12 @@ class _Linearizer:
         return [name, *self.literal(inner, None)]
 
     def literal(self, text: str, column: Column | None) -> list[FormToken]:
+        """A matched cell of ``column``, else the question's own words, a constant, or another cell."""
         folded = text.strip().lower()
         found = [k for k, match in enumerate(self.context.values) if match.value.strip().lower() == folded]
         same = [k for k in found if column is not None and self.context.values[k].column == column.name]
-        # A code of another column (its span is -1) only looks the same.
-        found = [k for k in found if k in same or self.context.values[k].start >= 0]
-        if found:
-            exact = [k for k in same or found if self.context.values[k].value == text]
-            return [("v", (exact or same or found)[0])]
+        if same:
+            return [("v", next((k for k in same if self.context.values[k].value == text), same[0]))]
         for variant in (folded, folded.removesuffix(".0"), folded.rstrip("%")):
             if variant and (m := re.search(rf"(?<!\w){re.escape(variant)}(?!\w)", self.lowered)):
                 return [("q", m.start(), m.end())]
@@ -1043,6 +1041,9 @@ class _Linearizer:
             return [number]
         if len(folded) > 1 and (at := self.lowered.find(folded)) >= 0:
             return [("q", at, at + len(folded))]
+        # A code of another column (its span is -1) only looks the same.
+        if other := [k for k in found if self.context.values[k].start >= 0]:
+            return [("v", other[0])]
         raise Inexpressible(f"literal {text!r} not in the question")
 
 

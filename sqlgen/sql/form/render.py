@@ -233,6 +233,7 @@ class _Builder:
         self.cores: list[_Core] = []
         self.homes: dict[int, _Home] = {}
         self.shape: list[tuple[ColumnKind, Place | None]] = []
+        self.shifting = 0
         self.taken = {s.table.name.lower() for s in context.tables}
 
     # -- tokens ----------------------------------------------------------------------------------
@@ -304,6 +305,7 @@ class _Builder:
     # -- queries ---------------------------------------------------------------------------------
 
     def query(self) -> exp.Query:
+        shifting, self.shifting = self.shifting, 0
         tree: exp.Query = self.core()
         shape = self.shape
         while word := self.accept(*SET_OPERATIONS):
@@ -318,7 +320,7 @@ class _Builder:
                     tree.set(part, value)
             if order := tree.args.get("order"):
                 self.by_position(order, right)
-        self.shape = shape
+        self.shape, self.shifting = shape, shifting
         return tree
 
     @staticmethod
@@ -802,12 +804,13 @@ class _Builder:
 
     def argument(self) -> tuple[exp.Expr, ColumnKind]:
         """What a window function works on: a window that follows an aggregate here is not its own."""
-        if word := self.accept(*AGGREGATES):
-            return self.aggregate(word)
-        return self.prim()
+        self.shifting += 1
+        node, kind = self.aggregate(str(self.take())) if self.peek() in AGGREGATES else self.prim()
+        self.shifting -= 1
+        return node, kind
 
     def windowed(self, node: exp.Expr, kind: ColumnKind) -> tuple[exp.Expr, ColumnKind]:
-        return (self.over(node), kind) if self.peek() == "over" else (node, kind)
+        return (self.over(node), kind) if self.peek() == "over" and not self.shifting else (node, kind)
 
     def over(self, node: exp.Expr) -> exp.Window:
         """OVER (...) around a window function or an aggregate."""
