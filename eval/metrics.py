@@ -10,7 +10,7 @@ from typing import Any
 from sqlgen.execution.compare import results_equal
 from sqlgen.types import Result
 
-__all__ = ["percentile", "share", "why_wrong", "wilson"]
+__all__ = ["calibration", "percentile", "risk_coverage", "share", "why_wrong", "wilson"]
 
 
 def share(hits: int, count: int) -> float:
@@ -51,6 +51,79 @@ def percentile(values: Sequence[float], percent: float) -> float:
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
     return round(ordered[low] + (ordered[high] - ordered[low]) * (place - low), 3)
+
+
+def calibration(answers: Sequence[tuple[float, bool]], bins: int = 10) -> dict[str, Any]:
+    """How well confidences (0 to 1) match the share of right answers: expected calibration error and bins.
+
+    Bins are of equal width; the error is the mean gap between confidence and accuracy, weighted by their
+    counts (Naeini et al. 2015). None without answers.
+
+    >>> calibration([(0.9, True), (0.9, True), (0.9, True), (0.9, False)])["ece"]
+    0.15
+    """
+    filled: list[dict[str, Any]] = []
+    error = 0.0
+    for number in range(bins):
+        low, high = number / bins, (number + 1) / bins
+        inside = [a for a in answers if low <= a[0] < high or (number == bins - 1 and a[0] >= high)]
+        if not inside:
+            continue
+        said = sum(c for c, _ in inside) / len(inside)
+        right = sum(ok for _, ok in inside) / len(inside)
+        error += abs(said - right) * len(inside) / len(answers)
+        filled.append(
+            {
+                "from": round(low, 3),
+                "to": round(high, 3),
+                "count": len(inside),
+                "confidence": round(said, 4),
+                "accuracy": round(right, 4),
+            }
+        )
+    return {"ece": round(error, 4) if answers else None, "bins": filled}
+
+
+def risk_coverage(answers: Sequence[tuple[float, bool]], points: int = 20) -> dict[str, Any]:
+    """Accuracy over the most confident answers, from a few to all, and the area under the risk's curve.
+
+    Ties in confidence are counted as a whole would be: with their mean accuracy. ``accuracy_at_80`` is
+    the accuracy of the most confident 80 %.
+
+    >>> curve = risk_coverage([(0.9, True), (0.8, True), (0.7, True), (0.6, True), (0.2, False)])
+    >>> curve["accuracy_at_80"], curve["curve"][-1]["accuracy"]
+    (1.0, 0.8)
+    """
+    if not answers:
+        return {"accuracy_at_80": None, "aurc": None, "curve": []}
+    by_confidence: dict[float, list[bool]] = {}
+    for confidence, ok in answers:
+        by_confidence.setdefault(confidence, []).append(ok)
+    right = [0.0]
+    thresholds: list[float] = []
+    for confidence in sorted(by_confidence, reverse=True):
+        mean = sum(by_confidence[confidence]) / len(by_confidence[confidence])
+        for _ in by_confidence[confidence]:
+            right.append(right[-1] + mean)
+            thresholds.append(confidence)
+    count = len(answers)
+
+    def accuracy(taken: int) -> float:
+        return right[taken] / taken
+
+    taken = sorted({max(1, round(count * k / points)) for k in range(1, points + 1)})
+    return {
+        "accuracy_at_80": round(accuracy(max(1, round(0.8 * count))), 6),
+        "aurc": round(sum(1 - accuracy(n) for n in range(1, count + 1)) / count, 6),
+        "curve": [
+            {
+                "coverage": round(n / count, 4),
+                "accuracy": round(accuracy(n), 4),
+                "threshold": round(thresholds[n - 1], 4),
+            }
+            for n in taken
+        ],
+    }
 
 
 def why_wrong(gold: Result, predicted: Result, *, ordered: bool) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlgen.config import Settings, load_settings
 from sqlgen.errors import ModelUnavailable, UsageError
+from sqlgen.eval.perturb import Perturbation
 from sqlgen.eval.report import Report, write_predictions, write_report
 from sqlgen.eval.retrieval import run_retrieval
 from sqlgen.eval.runner import Mode, Progress, run_suite
 from sqlgen.eval.suite import SuiteFormat, load_suite
+from sqlgen.eval.unanswerable import run_unanswerable
 from sqlgen.generation import Generator, load_generator
 
 __all__ = ["run_from_options"]
@@ -29,6 +31,10 @@ def run_from_options(
     beams: int | None = None,
     retrieval: bool = False,
     per_database: bool = False,
+    perturb: Perturbation | None = None,
+    seed: int = 0,
+    test_suite: str | Path | None = None,
+    unanswerable: int | None = None,
     report: str | Path | None = None,
     predictions: str | Path | None = None,
     settings: Settings | None = None,
@@ -39,13 +45,21 @@ def run_from_options(
 
     ``suite`` is the name of one that comes with the package or a file of questions. ``report`` is a folder
     for report.json, summary.md and predictions.jsonl; ``predictions`` a file of its own. ``generator``
-    defaults to the model that the settings name. ``render_summary`` turns the figures into text.
+    defaults to the model that the settings name. ``perturb`` changes questions or names, drawn with ``seed``
+    (see ``sqlgen.eval.perturb``). ``test_suite`` is a folder of further instances of the databases;
+    ``unanswerable`` the number of questions put to databases that don't hold the answer. ``render_summary`` turns the figures into text.
     Raises UsageError for options that do not fit together or files that are not there.
     """
+    if test_suite is not None and not Path(test_suite).is_dir():
+        raise UsageError(f"no folder of instances at {test_suite}")
+    if unanswerable is not None and (retrieval or perturb or predictions or test_suite):
+        raise UsageError("--unanswerable measures abstaining alone; leave the other measurements out")
     if per_database and not retrieval:
         raise UsageError("--per-database belongs to --retrieval")
     if predictions is not None and retrieval:
         raise UsageError("--predictions needs answers; --retrieval writes none")
+    if perturb is not None and retrieval:
+        raise UsageError("--perturb needs answers; --retrieval measures none")
     settings = load_settings() if settings is None else settings
     loaded = load_suite(
         suite, format=suite_format, questions=questions, tables=tables, databases=databases, db=db
@@ -64,14 +78,25 @@ def run_from_options(
         if report is not None:
             write_report(Path(report), figures)
         return figures
+    generator = load_generator(settings.model) if generator is None else generator
+    if unanswerable is not None:
+        figures = run_unanswerable(
+            loaded, generator=generator, count=unanswerable, seed=seed, settings=settings, progress=progress
+        )
+        if report is not None:
+            write_report(Path(report), figures)
+        return figures
     result: Report = run_suite(
         loaded,
-        generator=load_generator(settings.model) if generator is None else generator,
+        generator=generator,
         limit=limit,
         mode=mode,
         beams=beams,
         settings=settings,
         progress=progress,
+        perturb=perturb,
+        seed=seed,
+        test_suite=None if test_suite is None else Path(test_suite),
     )
     figures = result.to_dict()
     if predictions is not None:

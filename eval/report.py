@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlgen.errors import UsageError
-from sqlgen.eval.metrics import percentile, share, wilson
+from sqlgen.eval.metrics import calibration, percentile, risk_coverage, share, wilson
 from sqlgen.types import Finding
 
 __all__ = ["Outcome", "Report", "provenance", "render_summary", "write_predictions", "write_report"]
@@ -30,6 +30,8 @@ class Outcome:
 
     ``gold`` is the accepted answer that the prediction was compared with: the one it equals, else the
     first that runs. ``valid`` says that the final SQL passed validation and the engine executed it.
+    ``suite_correct`` says that the answer is right on every further instance of the database as well,
+    None where that was not asked.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Outcome:
     gold_error: str = ""
     gold_refused: tuple[Finding, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    suite_correct: bool | None = None
 
     def prediction(self) -> dict[str, Any]:
         """The line of a predictions file."""
@@ -88,6 +91,9 @@ class Report:
         outcomes = self.outcomes
         count = len(outcomes)
         refused = [o for o in outcomes if o.gold_refused]
+        judged = [(o.confidence, o.correct) for o in outcomes]
+        curve = risk_coverage(judged)
+        tested = [o for o in outcomes if o.suite_correct is not None]
         return {
             "suite": self.suite,
             "mode": self.mode,
@@ -102,6 +108,13 @@ class Report:
                 "exact_match": list(wilson(sum(o.exact_match for o in outcomes), count)),
                 "valid_sql_rate": list(wilson(sum(o.valid for o in outcomes), count)),
             },
+            "test_suite_accuracy": share(sum(bool(o.suite_correct) for o in tested), len(tested))
+            if tested
+            else None,
+            "accuracy_at_80_coverage": curve["accuracy_at_80"],
+            "aurc": curve["aurc"],
+            "calibration": calibration(judged),
+            "risk_coverage": curve["curve"],
             "latency_ms": _latency(outcomes),
             "stages_ms": _stages(outcomes),
             "by_difficulty": _grouped(outcomes, lambda o: o.difficulty, _LEVELS),
@@ -217,6 +230,13 @@ def write_text(path: Path, text: str) -> None:
 def render_summary(figures: Mapping[str, Any]) -> str:
     """The figures of a run, of answers or of retrieval, for a person at a terminal."""
     lines = [f"suite      {figures['suite']}, {figures['count']:,} questions"]
+    if figures.get("kind") == "unanswerable":
+        low, high = figures["interval"]
+        lines.append(
+            f"abstained  {_percent(figures['abstained'])} of questions that the database can't answer "
+            f"({_percent(low)} to {_percent(high)} at 95 %)"
+        )
+        return "\n".join(lines)
     if "recall" in figures:
         return "\n".join(lines + _retrieval_lines(figures))
     low, high = figures["intervals"]["execution_accuracy"]
@@ -229,6 +249,13 @@ def render_summary(figures: Mapping[str, Any]) -> str:
         f"{_percent(figures['accuracy_when_answered'])} of these right",
         f"latency    {figures['latency_ms']['p50']:.0f} ms median, {figures['latency_ms']['p95']:.0f} ms p95",
     ]
+    if figures.get("test_suite_accuracy") is not None:
+        lines.append(f"test suite {_percent(figures['test_suite_accuracy'])} right on every instance")
+    if figures.get("accuracy_at_80_coverage") is not None:
+        lines.append(
+            f"confidence {_percent(figures['accuracy_at_80_coverage'])} right of the surest 80 %, "
+            f"calibration error {figures['calibration']['ece']:.3f}"
+        )
     for title, groups in (("difficulty", figures["by_difficulty"]), ("database", figures["by_database"])):
         if len(groups) > 1:
             lines += ["", f"{title:<32}{'count':>7}{'execution':>11}{'exact':>9}"]

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,7 @@ from sqlgen.config import Settings
 from sqlgen.errors import ConnectionFailed, DatabaseError, LimitReached, UsageError
 from sqlgen.eval.gold import GoldAnswers, GoldResult
 from sqlgen.eval.metrics import why_wrong
+from sqlgen.eval.perturb import Perturbation, perturb_suite, restore_names
 from sqlgen.eval.report import Outcome, Report, provenance
 from sqlgen.eval.suite import GoldQuestion, Suite, SuiteDatabase
 from sqlgen.execution.compare import results_equal
@@ -24,6 +25,7 @@ from sqlgen.types import Answer, Catalog, Dialect, Limits
 
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
+    from sqlgen.training.names import Renaming
 
 __all__ = ["Mode", "Progress", "run_suite", "scratch_home", "suite_url"]
 
@@ -44,13 +46,19 @@ def run_suite(
     settings: Settings | None = None,
     home: Path | None = None,
     progress: Progress | None = None,
+    perturb: Perturbation | None = None,
+    seed: int = 0,
+    test_suite: Path | None = None,
 ) -> Report:
     """Ask the questions of ``suite`` and report how many answers are right.
 
     Indexes, catalogs and demo databases go to ``home``, else to a folder that is removed at the end;
     the suite's own folders are only read. Latency is the wall time of one ``ask`` with its index built
     and its model loaded. ``limit`` spreads over the suite. ``progress(done, total, what)`` is called
-    before each question. Raises UsageError for a mode that this model has not, and whatever keeps
+    before each question. ``test_suite`` is a folder ``<db_id>/*.sqlite`` of further instances of the
+    databases, on which right answers are compared again (Zhong et al. 2020). ``perturb`` asks a changed
+    suite, drawn with ``seed``, see ``sqlgen.eval.perturb``.
+    Raises UsageError for a mode that this model has not, or what cannot be perturbed, and whatever keeps
     the run from going on: ConnectionFailed, ModelUnavailable.
     """
     if mode != "hybrid":
@@ -69,9 +77,12 @@ def run_suite(
     outcomes: dict[int, Outcome] = {}
     with nullcontext(home) if home is not None else scratch_home() as folder:
         settings = replace(settings, home=folder)
+        if perturb is not None:
+            suite = perturb_suite(replace(suite, questions=questions), perturb, seed=seed, home=folder)
+            questions = suite.questions
         for db_id, positions in by_database.items():
             place = suite.databases[db_id]
-            with _open(suite, place, settings, generator) as judge:
+            with _open(suite, place, settings, generator, test_suite) as judge:
                 for position in positions:
                     if progress is not None:
                         progress(len(outcomes), len(questions), db_id)
@@ -90,7 +101,8 @@ def run_suite(
             "min_confidence": settings.min_confidence,
             "timeout_s": settings.timeout_s,
             "limit": limit,
-            "seed": None,  # nothing is drawn at random
+            "perturb": perturb,
+            "seed": None if perturb is None else seed,  # None: nothing is drawn at random
         },
     )
     ordered = tuple(outcomes[position] for position in range(len(questions)))
@@ -108,31 +120,58 @@ def suite_url(place: SuiteDatabase, home: Path) -> str:
     """The URL of a suite's database; a demo domain is built in ``home`` first."""
     if not place.demo:
         return place.url
-    from sqlgen.demo import build_retail
+    from sqlgen.demo import build_domain
 
     path = home / f"{place.demo}.sqlite"
     if not path.exists():
-        build_retail(path)
+        build_domain(place.demo, path)
     return f"sqlite:///{path.absolute()}"
 
 
 @contextmanager
-def _open(suite: Suite, place: SuiteDatabase, settings: Settings, generator: Generator) -> Iterator[_Judge]:
-    from sqlgen.catalog import open_engine
+def _open(
+    suite: Suite,
+    place: SuiteDatabase,
+    settings: Settings,
+    generator: Generator,
+    test_suite: Path | None = None,
+) -> Iterator[_Judge]:
+    from sqlgen.catalog import load_catalog, open_engine
     from sqlgen.execution import open_driver
     from sqlgen.pipeline import connect
 
     url = suite_url(place, settings.home)
     engine = open_engine(url)
+    asked = open_engine(place.asked_url) if place.asked_url else engine
     try:
-        with connect(engine, settings=settings, generator=generator, terms=suite.terms()) as database:
+        with connect(asked, settings=settings, generator=generator, terms=suite.terms()) as database:
             database.warm()
             database.refresh(rebuild=False)
             limits = Limits(timeout_s=settings.timeout_s, max_rows=settings.max_rows)
             path = Path(engine.url.database) if database.dialect == "sqlite" and engine.url.database else None
-            with open_driver(engine, database.dialect) as driver:
-                gold = GoldAnswers(driver, database.catalog, database.dialect, limits, path)
-                yield _Judge(database, gold, place.catalog or database.catalog)
+            catalog = database.catalog if asked is engine else load_catalog(engine)
+            with open_driver(engine, database.dialect) as driver, ExitStack() as instances:
+                gold = GoldAnswers(driver, catalog, database.dialect, limits, path)
+                judge = _Judge(database, gold, place.catalog or catalog, place.renaming)
+                if test_suite is not None:
+                    files = sorted((test_suite / place.id).glob("*.sqlite"))
+                    judge.instances = [instances.enter_context(_instance(file, limits)) for file in files]
+                yield judge
+    finally:
+        asked.dispose()
+        engine.dispose()
+
+
+@contextmanager
+def _instance(path: Path, limits: Limits) -> Iterator[GoldAnswers]:
+    """Another instance of a database, ready to run gold and predicted SQL alike."""
+    from sqlgen.catalog import load_catalog, open_engine
+    from sqlgen.execution import open_driver
+
+    engine = open_engine(f"sqlite:///{path.absolute()}")
+    try:
+        with open_driver(engine, "sqlite") as driver:
+            yield GoldAnswers(driver, load_catalog(engine, sample_values=0), "sqlite", limits, path)
     finally:
         engine.dispose()
 
@@ -140,10 +179,28 @@ def _open(suite: Suite, place: SuiteDatabase, settings: Settings, generator: Gen
 class _Judge:
     """Asks and judges the questions of one database."""
 
-    def __init__(self, database: Database, gold: GoldAnswers, catalog: Catalog) -> None:
+    def __init__(
+        self, database: Database, gold: GoldAnswers, catalog: Catalog, renaming: Renaming | None = None
+    ) -> None:
         self.database = database
         self.gold = gold
         self.catalog = catalog
+        self.renaming = renaming
+        self.instances: list[GoldAnswers] | None = None
+
+    def right_everywhere(self, gold: GoldResult | None, sql: str) -> bool | None:
+        """Whether an answer that is right here is right on all further instances; None: not asked."""
+        if self.instances is None:
+            return None
+        if gold is None:
+            return False
+        for instance in self.instances:
+            expected, got = instance.get(gold.sql, gold.ordered), instance.get(sql, gold.ordered)
+            if expected.result is None:
+                continue
+            if got.result is None or not results_equal(expected.result, got.result, ordered=gold.ordered):
+                return False
+        return True
 
     def outcome(self, question: GoldQuestion) -> Outcome:
         dialect = self.database.dialect
@@ -162,6 +219,8 @@ class _Judge:
             failure = _why_wrong(runnable[0], answer)
         compared = match or (runnable or golds)[0]
         sql = "" if answer is None else _without_row_limit(answer.sql)
+        if self.renaming is not None:
+            sql = restore_names(sql, self.renaming)
         return Outcome(
             id=question.id,
             db_id=question.db_id,
@@ -181,6 +240,7 @@ class _Judge:
             gold_error="" if runnable else golds[0].error,
             gold_refused=next((gold.refused for gold in golds if gold.refused), ()),
             timings_ms={} if answer is None else dict(answer.timings_ms),
+            suite_correct=self.right_everywhere(match, sql),
         )
 
     def _ask(self, text: str) -> tuple[Answer | None, str, str]:

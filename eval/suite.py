@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from sqlgen.catalog.naming import natural_name
 from sqlgen.errors import UsageError
+from sqlgen.generation.encode import with_hints
 from sqlgen.types import Catalog, Column, ColumnKind, Dialect, ForeignKey, Table
 
 if TYPE_CHECKING:
     from sqlgen.knowledge import Term
+    from sqlgen.training.names import Renaming
 
 __all__ = [
     "GoldQuestion",
@@ -69,14 +71,16 @@ class GoldQuestion:
     @property
     def asked(self) -> str:
         """What the pipeline is asked: the question, and the evidence where the suite gives some."""
-        return f"{self.text} ({self.evidence})" if self.evidence else self.text
+        return with_hints(self.text, [self.evidence]) if self.evidence else self.text
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteDatabase:
     """One database of a suite. ``catalog`` is the suite's own description of it, if it has one.
 
-    ``demo`` names a demo domain that is built when the suite runs; then ``url`` is empty.
+    ``demo`` names a demo domain that is built when the suite runs; then ``url`` is empty. ``asked_url`` is
+    where the model is asked when that is not where the accepted answers run: a copy under the names of
+    ``renaming``.
     """
 
     id: str
@@ -84,6 +88,8 @@ class SuiteDatabase:
     path: Path | None = None
     catalog: Catalog | None = None
     demo: str = ""
+    asked_url: str = ""
+    renaming: Renaming | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -425,7 +426,8 @@ def test_tour_names_golden_questions() -> None:
 def test_ensure_demo_builds_once_and_again_for_another_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "generate_rows", lambda *, seed, scale: generate_rows(seed=seed, scale=0.005))
+    small = replace(demo.RETAIL, generate=lambda *, seed, scale: generate_rows(seed=seed, scale=0.005))
+    monkeypatch.setattr(demo, "RETAIL", small)
     monkeypatch.setenv("SQLGEN_HOME", str(tmp_path / "home"))
     steps: list[tuple[int, int, str]] = []
     path = ensure_demo(lambda done, total, what: steps.append((done, total, what)))
@@ -435,7 +437,7 @@ def test_ensure_demo_builds_once_and_again_for_another_version(
     before = path.stat()
     assert ensure_demo() == path
     assert path.stat().st_mtime_ns == before.st_mtime_ns
-    monkeypatch.setattr(demo, "GENERATOR_VERSION", demo.GENERATOR_VERSION + 1)
+    monkeypatch.setattr(demo, "RETAIL", replace(small, version=small.version + 1))
     assert ensure_demo() == path
     assert path.stat().st_ino != before.st_ino
     path.write_bytes(path.read_bytes()[:50])
@@ -541,7 +543,7 @@ build_retail(Path(sys.argv[1]), scale=0.02, progress=die)
 def test_kill_leaves_nothing_or_the_whole_file(tmp_path: Path, moment: str, suffix: str) -> None:
     path = tmp_path / f"retail.{suffix}"
     command = [sys.executable, "-c", BUILD_AND_DIE, str(path), moment, "SIGKILL"]
-    killed = subprocess.run(command, cwd=Path(demo.__file__).parents[1], capture_output=True, timeout=120)
+    killed = subprocess.run(command, cwd=Path(demo.__file__).parents[2], capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not path.exists()
     leftovers = list(tmp_path.glob(".*.part*"))
@@ -557,7 +559,7 @@ def test_kill_during_a_rebuild_keeps_the_old_file(tmp_path: Path) -> None:
     build_retail(path, scale=0.01)
     before = path.read_bytes()
     command = [sys.executable, "-c", BUILD_AND_DIE, str(path), "payments", "SIGKILL"]
-    killed = subprocess.run(command, cwd=Path(demo.__file__).parents[1], capture_output=True, timeout=120)
+    killed = subprocess.run(command, cwd=Path(demo.__file__).parents[2], capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert path.read_bytes() == before
 

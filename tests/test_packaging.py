@@ -31,6 +31,7 @@ DATA = (
     "sqlgen/schemas/retail/glossary.toml",
     "sqlgen/schemas/retail/golden.jsonl",
     "sqlgen/schemas/retail/tour.toml",
+    "sqlgen/schemas/subscriptions/golden.jsonl",
     "sqlgen/eval/suites/spider/suite.toml",
     *(f"sqlgen/sql/functions/{dialect}.toml" for dialect in ("sqlite", "duckdb", "postgres", "mysql")),
 )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from sqlgen.generation.encode import PieceCache, encode, form_to_ids
-from sqlgen.sql.form import KEYWORDS, FormToken, needed_tables
+from sqlgen.sql.form import KEYWORDS
+from sqlgen.training.augment import augment
 from sqlgen.training.corpora import Example
 from sqlgen.training.unanswerable import make_unanswerable
-from sqlgen.types import TableSlice
 
 __all__ = ["Batch", "augment", "collate", "encode_example", "stream_batches"]
 
@@ -22,60 +21,6 @@ UNANSWERABLE = 0.08
 
 Encoding = tuple[list[int], int, list[int], list[int]]
 Batch = dict[str, Tensor]
-
-
-def augment(example: Example, rng: random.Random) -> Example:
-    """The same question over a shuffled schema, with some tables and columns nobody needs taken out."""
-    context, form = example.context, example.form
-    needed = needed_tables(form, context)
-    columns = {(t[1], t[2]) for t in form if isinstance(t, tuple) and t[0] == "c" and len(t) == 3}
-    values = {t[1] for t in form if isinstance(t, tuple) and t[0] == "v"}
-    said = {(context.values[k].table, context.values[k].column) for k in values}
-    needed |= {i for i, s in enumerate(context.tables) if any(s.table.key == t for t, _ in said)}
-    drop_table = rng.choice((0.0, 0.0, rng.random()))
-    drop_column = rng.choice((0.0, 0.0, rng.random() * 0.6))
-    tables = [i for i in range(len(context.tables)) if i in needed or rng.random() >= drop_table]
-    rng.shuffle(tables)
-    slices: list[TableSlice] = []
-    place: dict[tuple[int, int], tuple[int, int]] = {}
-    for new, old in enumerate(tables):
-        table = context.tables[old].table
-        keys = {c for k in table.foreign_keys for c in k.columns}
-        kept = [
-            j
-            for j, c in enumerate(table.columns)
-            if (old, j) in columns
-            or c.primary_key
-            or c.name in keys
-            or (table.key, c.name) in said
-            or rng.random() >= drop_column
-        ]
-        if rng.random() < 0.5:
-            rng.shuffle(kept)
-        place.update({(old, j): (new, k) for k, j in enumerate(kept)})
-        slices.append(
-            replace(context.tables[old], table=replace(table, columns=tuple(table.columns[j] for j in kept)))
-        )
-    names = {(s.table.key, c.name) for s in slices for c in s.table.columns}
-    matches = [
-        k
-        for k, m in enumerate(context.values)
-        if (m.table, m.column) in names and (k in values or rng.random() > 0.05)
-    ]
-    spot = {old: new for new, old in enumerate(matches)}
-    where = {old: new for new, old in enumerate(tables)}
-
-    def move(token: FormToken) -> FormToken:
-        if isinstance(token, str) or token[0] == "q":
-            return token
-        if token[0] == "t":
-            return ("t", where[token[1]])
-        if token[0] == "v":
-            return ("v", spot[token[1]])
-        return ("c", *place[token[1], token[2]])  # type: ignore[misc]
-
-    fresh = replace(context, tables=tuple(slices), values=tuple(context.values[k] for k in matches))
-    return replace(example, context=fresh, form=tuple(move(t) for t in form))
 
 
 def encode_example(example: Example, cache: PieceCache, max_output: int) -> Encoding | None:
@@ -149,9 +94,10 @@ def stream_batches(
                 decks[which] = list(sources[which][0])
                 rng.shuffle(decks[which])
             example = decks[which].pop()
-            if rng.random() < UNANSWERABLE and (other := rng.choice(sources[which][0])):
+            other = rng.choice(sources[which][0])
+            if rng.random() < UNANSWERABLE:
                 example = make_unanswerable(example, other, rng) or example
-            row = encode_example(augment(example, rng), cache, max_output)
+            row = encode_example(augment(example, rng, other=other), cache, max_output)
             if row is not None:
                 pool.append(forget_words(row, rng))
         pool.sort(key=lambda r: len(r[0]))

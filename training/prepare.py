@@ -30,6 +30,7 @@ from sqlgen.training.corpora import (
     triage_examples,
     wikisql_examples,
 )
+from sqlgen.training.decontaminate import Leaks, measured_of_repository, without_leaks
 
 __all__ = ["base_model_path", "load_shards", "main", "save_shard", "split_databases"]
 
@@ -59,8 +60,11 @@ def sayable(examples: Iterable[Example]) -> Iterator[Example]:
 
 
 def save_shard(path: Path, examples: Iterable[Example]) -> int:
-    """Write the sayable examples; returns how many."""
-    rows = list(sayable(examples))
+    """Write the sayable examples without those that are measured with; returns how many."""
+    leaks, found = Leaks(measured_of_repository()), Counter[str]()
+    rows = list(sayable(without_leaks(examples, leaks, found)))
+    if found:
+        print(path.name, "left out as measured with", dict(found), flush=True)
     with gzip.open(path, "wb", compresslevel=3) as out:
         pickle.dump(rows, out)
     return len(rows)

@@ -499,6 +499,8 @@ _index_command(
     show_default=True,
     help="Which parts take part.",
 )
+@click.option("--test-suite", metavar="DIR", help="Further instances of the databases, DIR/<db_id>/*.sqlite.")
+@click.option("--unanswerable", type=int, metavar="N", help="Ask N questions of databases that can't answer them.")
 @click.option("--retrieval", is_flag=True, help="Measure retrieval alone.")
 @click.option("--per-database", is_flag=True, help="With --retrieval: the right database is known.")
 @click.option(

@@ -53,8 +53,10 @@ _TEXT_FUNCTIONS = ("lower", "upper", "left", "concat")
 _MAX_DEPTH = 3
 # Where a span of time can begin, so that few spans are tried.
 _PERIOD_START = re.compile(
-    r"\d|q[1-4]\b|h[12]\b|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|the |this |current |last |previous |prior |past |"
-    r"first |second |third |fourth |today|yesterday|year |month |quarter |week |ytd|trailing |preceding |recent ",
+    r"\d|[qh][1-4]\b|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun|the |this |current |last |"
+    r"previous |prior |past |next |coming |upcoming |following |first |second |third |fourth |today|yesterday|tomorrow|so far |"
+    r"calendar |day |week |month |quarter |year |ytd|qtd|mtd|wtd|a |an |one |two |three |four |five |six |seven |eight |nine |"
+    r"ten |eleven |twelve |couple |trailing |recent ",
     re.IGNORECASE,
 )
 

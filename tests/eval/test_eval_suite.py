@@ -54,7 +54,7 @@ def test_bird_format(spider_files: Any, tmp_path: Path) -> None:
     suite = load_suite("bird", format="bird", questions=questions, databases=spider_files.databases)
     (question,) = suite.questions
     assert (question.id, question.gold) == ("7", ("SELECT count(*) FROM car WHERE power > 100",))
-    assert question.asked == "How many fast cars are there? (fast means power > 100)"
+    assert question.asked == "How many fast cars are there? | fast means power > 100"
 
 
 def test_jsonl_format(spider_files: Any, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_a_file_counts_for_its_own_model_only(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_reported(tmp_path: Path, change: dict[str, Any]) -> None:
     (tmp_path / "choice.json").write_text(json.dumps(document("rows") | change))
-    with pytest.raises(ModelUnavailable, match="choice.json"):
+    with pytest.raises(ModelUnavailable, match=r"choice\.json"):
         load_chooser(ModelInfo("m", "1"), tmp_path)
     (tmp_path / "choice.json").write_text("[")
     with pytest.raises(ModelUnavailable, match="damaged"):

@@ -165,6 +165,7 @@ LIST = (
 _COINED = (
     "premium key strategic dormant loyal priority flagship at-risk VIP core legacy qualified standard delinquent hot cold "
     "engaged lapsed tier-one high-value low-touch critical regular special gold silver platinum trusted healthy struggling "
+    "running open current live ongoing pending settled "
     "mature emerging heavy light top-tier bottom-tier eligible flagged green red seasonal prime"
 ).split()
 
@@ -176,6 +177,10 @@ _FIGURES = tuple(
 
 
 class Writer:
+    """Draws the parts of one question; ``coining`` is the rate of names whose meaning stands behind it."""
+
+    coining = 0.13
+
     def __init__(self, domain: Domain, rng: random.Random) -> None:
         self.domain = domain
         self.rng = rng
@@ -829,8 +834,8 @@ class Writer:
     ) -> tuple[str, list[Piece]]:
         """The noun phrase in the plural and the body of WHERE."""
         said = noun if noun is not None else plural(self.noun(entity))
-        if len(conditions) == 1 and noun is None and self.chance(0.13):
-            conditions = [self.coined(entity, conditions[0])]
+        if noun is None and conditions and not conditions[0].pre and self.chance(self.coining):
+            conditions = [self.coined(entity, conditions[0]), *conditions[1:]]
         pres = [c.pre for c in conditions if c.pre]
         posts = [c.post for c in conditions if not c.pre]
         text = " ".join([*pres, said]).strip()
@@ -863,6 +868,13 @@ class Writer:
             return condition
         name = self.rng.choice(_COINED)
         meaning = f"{plural(entity.noun)} {condition.post}"
+        if len(condition.form) == 2 and condition.form[1] in ("is_null", "not_null") and self.chance(0.8):
+            column = condition.form[0]
+            if isinstance(column, tuple) and column[0] == "c":
+                owner = self.domain.catalog.tables[column[1]]  # type: ignore[index]
+                test = "IS NULL" if condition.form[1] == "is_null" else "IS NOT NULL"
+                meaning = f"{owner.columns[column[2]].name} {test}"  # type: ignore[misc]
+                meaning = meaning.lower() if self.chance(0.3) else meaning
         if len(condition.form) == 3 and self.chance(0.6):
             column, op, literal = condition.form
             if isinstance(column, tuple) and column[0] == "c" and isinstance(literal, tuple) and op in "=<>=":
@@ -1055,7 +1067,7 @@ class Writer:
         if words.startswith(("total ", "average ")) and adjective in ("total", "average"):
             words = words.partition(" ")[2]
         metric = Metric(f"{adjective} {words}".strip(), [word, f.token], {entity.place}, False)
-        return self.coined_metric(metric, word, f) if self.chance(0.08) else metric
+        return self.coined_metric(metric, word, f) if self.chance(self.coining / 2) else metric
 
     def coined_metric(self, metric: Metric, word: str, f: Field) -> Metric:
         """A figure under a name of the business, whose meaning stands behind the question."""

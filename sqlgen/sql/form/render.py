@@ -27,7 +27,7 @@ from sqlgen.sql.form.words import (
     Inexpressible,
     number_of,
 )
-from sqlgen.sql.periods import parse_period
+from sqlgen.sql.periods import parse_between, parse_period
 from sqlgen.types import ColumnKind, Dialect, RetrievedContext
 
 __all__ = ["form_to_sql", "form_to_tree"]
@@ -435,7 +435,7 @@ class _Builder:
         if select.args.get("distinct") or not orders:
             raise Inexpressible("the first of each group need an order")
         said = [item.sql() for item in select.expressions]
-        leading = [said.index(p.sql()) for p in pers if p.sql() in said]
+        leading = [said.index(p.sql()) for p in pers if p.sql() in said] or [0]
         self.attach(select, core)
         self.shape = shape
         items = self.name_items(select)
@@ -898,9 +898,8 @@ class _Builder:
     def between(self, left: exp.Expr, kind: ColumnKind) -> exp.Expr:
         if kind == "date" and isinstance(self.peek(), tuple) and self.peek()[0] in "vq":
             first, second = self.text(), self.text()
-            low, high = parse_period(first, self.today), parse_period(second, self.today)
-            if low and high:
-                return self.range(left, low[0], high[1])
+            if period := parse_between(first, second, self.today):
+                return self.range(left, *period)
             bounds: list[exp.Expr] = [exp.Literal.string(first), exp.Literal.string(second)]
         else:
             bounds = [self.operand(kind), self.operand(kind)]
