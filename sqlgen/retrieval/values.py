@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from sqlgen.retrieval.demonyms import COUNTRIES
 from sqlgen.types import ValueMatch
 
 __all__ = ["MAX_VALUE_CHARS", "MAX_VALUE_WORDS", "choose_matches", "normalise_value", "question_ngrams"]
@@ -58,11 +59,20 @@ def normalise_value(text: str) -> str:
 def question_ngrams(question: str) -> list[tuple[str, int, int]]:
     """All (normal form, start, end) that a cell could match, longest first.
 
-    >>> question_ngrams("in Paris")[0]
-    ('in paris', 0, 8)
+    Where a question says a country's adjective or short name, the country's names come before all.
+
+    >>> question_ngrams("in Paris")[0], question_ngrams("Italian wines")[0]
+    (('in paris', 0, 8), ('italy', 0, 7))
     """
-    words = [(_singular(_possessive(w)), s, e) for w, s, e in _words(question)]
-    grams = []
+    spoken = _words(question)
+    words = [(_singular(_possessive(w)), s, e) for w, s, e in spoken]
+    grams = [
+        (normalise_value(name), part[0][1], part[-1][2])
+        for size in (2, 1)
+        for i in range(len(spoken) - size + 1)
+        for part in (spoken[i : i + size],)
+        for name in COUNTRIES.get(" ".join(w for w, _, _ in part), ())
+    ]
     for size in range(min(MAX_VALUE_WORDS, len(words)), 0, -1):
         for i in range(len(words) - size + 1):
             part = words[i : i + size]
