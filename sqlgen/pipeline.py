@@ -594,7 +594,9 @@ class Database:
         """The candidates as a chooser sees them, and what each found, or why it failed."""
         from sqlgen.generation.choice import trial_of
 
-        outcomes = self._run_rivals(allowed, limits, rivals_s) if execute else [None] * len(allowed)
+        outcomes: list[Result | Finding | None] = [None] * len(allowed)
+        if execute:
+            outcomes = self._run_rivals(allowed, limits, rivals_s)
         results = [outcome if isinstance(outcome, Result) else None for outcome in outcomes]
         trials = [
             trial_of(

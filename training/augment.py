@@ -439,8 +439,8 @@ def _revalue(example: Example, rng: random.Random, noise: Noise) -> Example:
             value = word.capitalize() if rng.random() < 0.5 else word.lower()
             literals.append((value, *match.span(), 0.8))
     fresh = [
-        ValueMatch(*place, *rng.choice(literals))
-        for place in rng.sample(places, min(len(places), rng.choice((1, 1, 2))))
+        ValueMatch(table, column, *rng.choice(literals))
+        for table, column in rng.sample(places, min(len(places), rng.choice((1, 1, 2))))
         if literals
     ]
     return replace(example, context=replace(context, values=(*context.values, *fresh)))

@@ -53,7 +53,8 @@ def boost(rows: Floats, right: Floats, weights: Floats, recipe: Recipe) -> Trees
         columns = np.sort(chance.permutation(rows.shape[1])[: max(1, int(recipe.columns * rows.shape[1]))])
         gradient, curvature = (likely - right) * weights, likely * (1 - likely) * weights
         grown.append(_grow(binned[kept], cuts, gradient[kept], curvature[kept], columns, recipe))
-        scores += Trees(*(part[None] for part in grown[-1])).score(rows)
+        feature, threshold, leaf = grown[-1]
+        scores = scores + Trees(feature[None], threshold[None], leaf[None]).score(rows)
     features, thresholds, leaves = (np.array(part) for part in zip(*grown, strict=True))
     return Trees(features, thresholds, leaves, base)
 

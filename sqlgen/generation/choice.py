@@ -643,6 +643,17 @@ class Chooser:
         return Choice(index, confidence, doubt_of(question, context, trials[index]))
 
 
+# Words that no schema would hold: naming them would help nobody.
+_CONNECTING = frozenset(
+    "about above across after again against along also although among around because before behind below beside between both "
+    "can could currently done during either ever except few first further get had has his her him hers himself into its itself "
+    "just last late later latest least less live lives long made make makes many may might most much must neither never next "
+    "now off often one once only other others our out over own per please possible same see several she since some someone "
+    "still such than their them then there they through time times together too twice two under until upon use used uses "
+    "using very via want was way were while whole will within without would yet you your".split()
+)
+
+
 def doubt_of(question: str, context: RetrievedContext, trial: Trial) -> str:
     """Words of the question that neither a name of the context nor a literal of the query explains; "" if none."""
     scene = _Scene(question, context)
@@ -651,7 +662,7 @@ def doubt_of(question: str, context: RetrievedContext, trial: Trial) -> str:
     strange = [
         word
         for word in dict.fromkeys(re.findall(r"[a-z]+", scene.lower))
-        if _stem(word) in scene.content and _stem(word) not in known
+        if _stem(word) in scene.content and _stem(word) not in known and word not in _CONNECTING
     ]
     if not strange:
         return ""

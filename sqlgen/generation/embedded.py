@@ -55,8 +55,7 @@ class EmbeddedGenerator:
         """
         try:
             manifest = json.loads((folder / "manifest.json").read_text())
-            self._known = len(manifest["keywords"])
-            if manifest["format"] != 1 or manifest["keywords"] != list(KEYWORDS[: self._known]):
+            if manifest["format"] != 1 or manifest["keywords"] != list(KEYWORDS):
                 raise ModelUnavailable(
                     f"the weights in {folder} belong to another version of sqlgen; reinstall the package"
                 )
@@ -127,25 +126,19 @@ class EmbeddedGenerator:
         past: list[Floats] = [
             np.zeros((self._layers, 1, self._heads, 0, self._width), dtype=np.float32) for _ in range(2)
         ]
-        # Weights from before the last words came in: their pointers begin earlier.
-        known, missing, unanswerable = self._known, len(KEYWORDS) - self._known, -np.inf
+        unanswerable = -np.inf
         live, done = [_Beam((START,), 0.0, State())], list[_Beam]()
         for step in range(self._max_output - 1):
             scores, *past = self._decoder.run(
                 None,
                 {
-                    "tokens": np.array(
-                        [t - missing if t >= len(KEYWORDS) else t for t in (b.tokens[-1] for b in live)],
-                        dtype=np.int64,
-                    ),
+                    "tokens": np.array([b.tokens[-1] for b in live], dtype=np.int64),
                     "step": np.array([step], dtype=np.int64),
                     "past_keys": past[0],
                     "past_values": past[1],
                     **shared,
                 },
             )
-            if missing:
-                scores = np.insert(scores, [known] * missing, -1e4, axis=1)
             logprobs = _log_softmax(np.where(reach, scores, -1e4))
             if step == 0:
                 unanswerable = float(logprobs[0, _UNANSWERABLE])

@@ -15,7 +15,7 @@ import pytest
 from sqlgen.errors import ModelUnavailable
 from sqlgen.generation import load_generator
 from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
-from sqlgen.types import Column, ForeignKey, Question, RetrievedContext, Table, TableSlice
+from sqlgen.types import Candidate, Column, ForeignKey, Question, RetrievedContext, Table, TableSlice
 
 SINGERS = Table(
     "painters",
@@ -50,6 +50,20 @@ def generator() -> EmbeddedGenerator:
     return EmbeddedGenerator.load()
 
 
+def queries(candidates: tuple[Candidate, ...]) -> list[Candidate]:
+    """The candidates without the one that says how likely there is no answer."""
+    return [c for c in candidates if c.finish_reason != "unanswerable"]
+
+
+def test_a_question_about_something_else_is_called_unanswerable(generator: EmbeddedGenerator) -> None:
+    def doubt(text: str) -> float:
+        last = generator.generate(Question(text, "sqlite"), CONTEXT)[-1]
+        return last.logprob if last.finish_reason == "unanswerable" else -99.0
+
+    assert doubt("What is the weather in Lisbon tomorrow?") > -0.7
+    assert doubt("How many painters are there?") < -3
+
+
 @pytest.mark.parametrize("question", EXPECTED)
 def test_plain_questions(generator: EmbeddedGenerator, question: str) -> None:
     assert generator.generate(Question(question, "sqlite"), CONTEXT)[0].sql == EXPECTED[question]
@@ -74,8 +88,8 @@ def test_dialects_differ_only_in_spelling(generator: EmbeddedGenerator) -> None:
     "text", ["x", "🎨🎨🎨", "\x00\x01", "word " * 2000, "'; DROP TABLE painters; --", " . "]
 )
 def test_any_text_gives_candidates_or_none(generator: EmbeddedGenerator, text: str) -> None:
-    for candidate in generator.generate(Question(text, "sqlite"), CONTEXT, beams=2):
-        assert candidate.sql.startswith("SELECT")
+    for candidate in queries(generator.generate(Question(text, "sqlite"), CONTEXT, beams=2)):
+        assert candidate.sql.startswith(("SELECT", "WITH"))
 
 
 def test_nothing_retrieved_nothing_written(generator: EmbeddedGenerator) -> None:

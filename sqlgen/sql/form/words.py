@@ -32,7 +32,6 @@ KEYWORDS: tuple[str, ...] = (
     *COMPARISONS, "between", "in", "not_in", "is_null", "not_null", "exists", "not_exists",
     "union", "intersect", "except", *AGGREGATES,
     "year", "month", "day", "weekday", "by_quarter", "by_month", "by_week", "by_day", *NUMBERS[:21],
-    # Words that came second; weights that know only the ones above still load.
     "unanswerable", "with", "offset", "per", "all", "on", "other", "outer", "if", "over", "rows",
     "case", "when", "then", "else", "end", *RANKS, "ntile", *SHIFTS, "share", "quarter", "hour", "today",
     *SPANS, *UNARY, "round", "left", "coalesce", "concat", "union_all", *ITEMS, *NUMBERS[21:],
