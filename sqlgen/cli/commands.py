@@ -69,7 +69,7 @@ answer_options = _options(
     click.option(
         "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Seconds a query may run (30)."
     ),
-    click.option("--today", metavar="DATE", help="The day that \"last month\" refers to (today)."),
+    click.option("--today", metavar="DATE", help='The day that "last month" refers to (today).'),
     click.option("--beams", type=int, metavar="N", help="Candidates that the model writes (4)."),
     click.option("--min-confidence", type=float, metavar="P", help="Abstain below this confidence (0 to 1)."),
 )
@@ -500,7 +500,9 @@ _index_command(
     help="Which parts take part.",
 )
 @click.option("--test-suite", metavar="DIR", help="Further instances of the databases, DIR/<db_id>/*.sqlite.")
-@click.option("--unanswerable", type=int, metavar="N", help="Ask N questions of databases that can't answer them.")
+@click.option(
+    "--unanswerable", type=int, metavar="N", help="Ask N questions of databases that can't answer them."
+)
 @click.option("--retrieval", is_flag=True, help="Measure retrieval alone.")
 @click.option("--per-database", is_flag=True, help="With --retrieval: the right database is known.")
 @click.option(
@@ -541,7 +543,10 @@ def _say(message: str) -> None:
 
 
 def _settings(options: dict[str, Any], db: str | None) -> Settings:
-    flags = {key: options.get(key) for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence", "today")}
+    flags = {
+        key: options.get(key)
+        for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence", "today")
+    }
     return load_settings({**flags, "db": db})
 
 

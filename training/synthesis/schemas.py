@@ -566,7 +566,9 @@ def _cell(kind: str, rng: random.Random, first: date, days: int) -> object:
         return f"{rng.choice(_ADJECTIVE + _LAST)} {rng.choice(_FIRM)}"
     if name in _TAIL:
         head = rng.choice(
-            _LISTS["city"] if name in ("shop", "depot", "branch", "hotel", "route", "airport", "arena", "court") else _ADJECTIVE
+            _LISTS["city"]
+            if name in ("shop", "depot", "branch", "hotel", "route", "airport", "arena", "court")
+            else _ADJECTIVE
         )
         return f"{head} {rng.choice(_TAIL[name].split('|'))}"
     raise ValueError(f"unknown kind {kind!r}")
