@@ -82,7 +82,7 @@ def outer_joins(w: Writer) -> tuple[str, list[Piece]]:
     text += "" if "where there are" in text else even
     if "names" in text and not re.search("name|title", child.label[0].words):
         raise Unfit("no names")
-    return text, _whole(w, entity, link, items + shown, where, [], [])
+    return text, _whole(w, entity, link, [*items, *shown], where, [], [])
 
 
 def _whole(

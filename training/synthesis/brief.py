@@ -139,7 +139,8 @@ def brief(w: Writer) -> tuple[str, list[Piece]]:
         per, adverb = (w.pick(x) for x in UNITS[unit])
         if when or not w.is_main_date(f, entity):
             raise Unfit("two periods")
-        name, form = (f"{subject}", ["count", "*"]) if w.chance(0.5) else _total(w, entity)
+        counted: tuple[str, list[Piece]] = (f"{subject}", ["count", "*"])
+        name, form = counted if w.chance(0.5) else _total(w, entity)
         if form[0] != "count" and conditions:
             name = f"{pre} {name}".strip()
         text = w.pick(
@@ -174,7 +175,8 @@ def brief(w: Writer) -> tuple[str, list[Piece]]:
         if text.startswith(f"{group.noun} ") and ("count" not in text or form[0] != "count"):
             text = f"{name} per {group.noun}{tail}"
         return text, w.core([*group.items, *form], where, group=group.keys)
-    name, form = (subject, ["count", "*"]) if w.chance(0.5) else _total(w, entity)
+    plain: tuple[str, list[Piece]] = (subject, ["count", "*"])
+    name, form = plain if w.chance(0.5) else _total(w, entity)
     if pre and pre not in name:
         name = f"{name} {subject}"
     if form == ["count", "*"]:

@@ -30,7 +30,7 @@ def _finished(family: Family) -> Family:
     def finished(w: Writer) -> tuple[str, list[Piece]]:
         text, form = family(w)
         # What subqueries read, and a table that meets itself, makes a question one of several tables.
-        w.required |= {token[1] for token in form if isinstance(token, tuple) and token[0] in "tc"}
+        w.required |= {int(token[1]) for token in form if isinstance(token, tuple) and token[0] in "tc"}
         w.required |= {-1} if "other" in form else set()
         return text.replace("⟦", "(").replace("⟧", ")"), form
 

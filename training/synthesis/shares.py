@@ -420,43 +420,43 @@ def differences(w: Writer) -> tuple[str, list[Piece]]:
     if any(id(category) in c.fields for c in conditions):
         raise Unfit("the same column twice")
     said, where = w.subject(entity, [])
-    a, b = states(w, entity, category, 2, nouns)
+    left, right = states(w, entity, category, 2, nouns)
     tail, group = _tail(w, entity, [], 0.3)
     if group is not None and group.field is category:
         raise Unfit("grouped by what is counted")
     if draw < 0.65:
         word, adjective = aggregate_of(w, f, not NOT_ADDITIVE.search(f.words))
-        one: list[Piece] = [word, "if", "(", *a.form, ")", f.token]
-        two: list[Piece] = [word, "if", "(", *b.form, ")", f.token]
+        one: list[Piece] = [word, "if", "(", *left.form, ")", f.token]
+        two: list[Piece] = [word, "if", "(", *right.form, ")", f.token]
         if w.chance(0.25):
             text = w.pick(
-                f"({START} the ratio of the {adjective} {words} of {a.noun} to that of {b.noun}{tail}|how many "
+                f"({START} the ratio of the {adjective} {words} of {left.noun} to that of {right.noun}{tail}|how many "
                 f"times higher is the {adjective} "
-                f"{words} of {a.noun} than that of {b.noun}{tail})"
+                f"{words} of {left.noun} than that of {right.noun}{tail})"
             )
             return text, _close(w, [*one, "/", *two], where, group)
         text = w.pick(
-            f"(how much (higher|more) is the {adjective} {words} of {a.noun} than (of|that of) {b.noun}{tail}|"
+            f"(how much (higher|more) is the {adjective} {words} of {left.noun} than (of|that of) {right.noun}{tail}|"
             f"{START} the difference in {adjective} "
-            f"{words} between {a.noun} and {b.noun}{tail}|(by how much does|how much does) the {adjective} "
-            f"{words} of {a.noun} exceed that of {b.noun}{tail})"
+            f"{words} between {left.noun} and {right.noun}{tail}|(by how much does|how much does) the {adjective} "
+            f"{words} of {left.noun} exceed that of {right.noun}{tail})"
         )
         return text, _close(w, [*one, "-", *two], where, group)
-    one = ["count", "if", "(", *a.form, ")", "*"]
-    two = ["count", "if", "(", *b.form, ")", "*"]
+    one = ["count", "if", "(", *left.form, ")", "*"]
+    two = ["count", "if", "(", *right.form, ")", "*"]
     if w.chance(0.4):
         text = w.pick(
-            f"({START} the ratio of {a.noun} to {b.noun}{tail}|how many {a.noun} (are there |)for (each|"
-            f"every) {b.noun}{tail}|ratio of {a.noun} to {b.noun}{tail}"
-            f"|ratio between {a.noun} and {b.noun}{tail})"
+            f"({START} the ratio of {left.noun} to {right.noun}{tail}|how many {left.noun} (are there |)for (each|"
+            f"every) {right.noun}{tail}|ratio of {left.noun} to {right.noun}{tail}"
+            f"|ratio between {left.noun} and {right.noun}{tail})"
         )
         if re.search(r"for (each|every)", text.replace(tail, "")):
-            text = f"ratio of {a.noun} to {b.noun}{tail}"
+            text = f"ratio of {left.noun} to {right.noun}{tail}"
         return text, _close(w, [*one, "/", *two], where, group)
     text = w.pick(
-        f"(how many more {a.noun} than {b.noun} (are there|do we have){tail}|{START} the difference "
-        f"between the number of {a.noun} and (the number of |)"
-        f"{b.noun}{tail}|number of {a.noun} minus number of {b.noun}{tail})"
+        f"(how many more {left.noun} than {right.noun} (are there|do we have){tail}|{START} the difference "
+        f"between the number of {left.noun} and (the number of |)"
+        f"{right.noun}{tail}|number of {left.noun} minus number of {right.noun}{tail})"
     )
     return text, _close(w, [*one, "-", *two], where, group)
 
@@ -474,6 +474,8 @@ def arithmetic_on_rows(w: Writer) -> tuple[str, list[Piece]]:
     draw = w.rng.random()
     named = bool(entity.label)
     top: list[Piece]
+    row: list[Piece]
+    total: list[Piece]
     if kind == "minus":
         row, total = [a.token, "-", b.token], ["sum", "{", a.token, "-", b.token, "}"]
     elif kind == "margin":

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from sqlgen.training.synthesis.common import numeric
-from sqlgen.training.synthesis.subjects import NOT_ADDITIVE, Entity
+from sqlgen.training.synthesis.subjects import MONEY, NOT_ADDITIVE, Entity
 from sqlgen.training.synthesis.timed import (
     ADVERBS,
     BUCKETS,
@@ -19,7 +19,7 @@ from sqlgen.training.synthesis.timed import (
     two_groups,
 )
 from sqlgen.training.synthesis.wording import people_words, plural, spell_out
-from sqlgen.training.synthesis.writer import LIST, MONEY, START, SUPERLATIVE, Group, Piece, Unfit, Writer
+from sqlgen.training.synthesis.writer import LIST, START, SUPERLATIVE, Group, Piece, Unfit, Writer
 
 __all__ = ["first_of_each", "over_time", "ranked", "shares_within"]
 

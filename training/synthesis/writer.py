@@ -877,7 +877,12 @@ class Writer:
                 meaning = meaning.lower() if self.chance(0.3) else meaning
         if len(condition.form) == 3 and self.chance(0.6):
             column, op, literal = condition.form
-            if isinstance(column, tuple) and column[0] == "c" and isinstance(literal, tuple) and op in "=<>=":
+            if (
+                isinstance(column, tuple)
+                and column[0] == "c"
+                and isinstance(literal, tuple)
+                and op in ("=", "<", ">", "<=", ">=")
+            ):
                 owner = self.domain.catalog.tables[column[1]]  # type: ignore[index]
                 cell = mark(literal[-1], self.shown(condition.post, literal[-1]))
                 quoted = f"'{cell}'" if self.cells[literal[-1]] else cell
