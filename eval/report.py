@@ -85,8 +85,8 @@ class Report:
         """The figures as one JSON document.
 
         Every share is over all questions of the run, those with a gold error included: they count as
-        wrong and are listed in ``gold_errors``. ``accuracy_when_answered`` is over the questions that were
-        answered, ``valid_sql_rate`` over those that were not abstained from. Intervals are Wilson's at 95 %.
+        wrong and are listed in ``gold_errors``. ``accuracy_when_answered`` alone is over the questions
+        that were answered. Intervals are Wilson's at 95 %.
         """
         outcomes = self.outcomes
         count = len(outcomes)
@@ -94,12 +94,11 @@ class Report:
         judged = [(o.confidence, o.correct) for o in outcomes]
         curve = risk_coverage(judged)
         tested = [o for o in outcomes if o.suite_correct is not None]
-        written = [o for o in outcomes if o.status != "abstained"]
         return {
             "suite": self.suite,
             "mode": self.mode,
             **_accuracy(outcomes),
-            "valid_sql_rate": share(sum(o.valid for o in outcomes), len(written)),
+            "valid_sql_rate": share(sum(o.valid for o in outcomes), count),
             "coverage": share(sum(o.status == "answered" for o in outcomes), count),
             "accuracy_when_answered": share(
                 sum(o.correct for o in outcomes), sum(o.status == "answered" for o in outcomes)
@@ -107,7 +106,7 @@ class Report:
             "intervals": {
                 "execution_accuracy": list(wilson(sum(o.correct for o in outcomes), count)),
                 "exact_match": list(wilson(sum(o.exact_match for o in outcomes), count)),
-                "valid_sql_rate": list(wilson(sum(o.valid for o in outcomes), len(written))),
+                "valid_sql_rate": list(wilson(sum(o.valid for o in outcomes), count)),
             },
             "test_suite_accuracy": share(sum(bool(o.suite_correct) for o in tested), len(tested))
             if tested
