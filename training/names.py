@@ -8,52 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from sqlgen.catalog.naming import natural_name
+from sqlgen.catalog.naming import natural_name, short_forms
 from sqlgen.training.synonyms import synonyms_of
 from sqlgen.types import Table
 
 __all__ = ["Renaming", "abbreviate", "apply_renaming", "rename_tables"]
 
-_SHORT: dict[str, str] = {
-    "account": "acct|acc", "address": "addr|adr", "amount": "amt", "average": "avg", "balance": "bal",
-    "birth": "brth", "branch": "br|brnch", "building": "bldg", "business": "biz|bus", "category": "cat|ctgry",
-    "center": "ctr", "character": "char", "class": "cls", "client": "clnt|cli", "code": "cd", "comment": "cmt",
-    "company": "co|comp|cmpny", "contact": "cntct|cont", "count": "cnt", "country": "ctry|cntry", "course": "crs",
-    "created": "crt|crtd", "credit": "cr|crd", "currency": "curr|ccy", "current": "cur|curr", "customer": "cust|cst",
-    "date": "dt", "day": "dy", "delivery": "dlv|deliv", "department": "dept|dep", "description": "desc|descr|dsc",
-    "destination": "dest|dst", "detail": "det|dtl", "details": "dets|dtls", "discount": "disc", "distance": "dist",
-    "district": "dist|dstr", "document": "doc", "duration": "dur", "email": "eml|mail", "employee": "emp",
-    "event": "evt|ev", "first": "f|frst|fst", "flag": "flg|fl", "flight": "flt", "gender": "gndr|sex",
-    "group": "grp", "height": "hgt|ht", "history": "hist", "identifier": "id|ident", "image": "img",
-    "information": "info", "inventory": "inv|invt", "invoice": "inv", "item": "itm", "language": "lang",
-    "last": "l|lst", "latitude": "lat", "length": "len", "level": "lvl", "line": "ln", "list": "lst",
-    "location": "loc", "longitude": "lon|lng", "manager": "mgr|mngr", "market": "mkt", "maximum": "max",
-    "member": "mbr|mem", "message": "msg", "minimum": "min", "minutes": "mins|min", "month": "mth|mon",
-    "name": "nm", "nationality": "natl|nat", "number": "num|nbr|no|nr", "office": "off|ofc", "order": "ord",
-    "organization": "org", "original": "orig", "package": "pkg", "password": "pwd", "patient": "pat|pt",
-    "payment": "pmt|pay|pymt", "percent": "pct", "percentage": "pct", "period": "per|prd", "person": "pers|prsn",
-    "phone": "ph|tel|phn", "picture": "pic", "player": "plyr", "point": "pt", "points": "pts", "population": "pop",
-    "position": "pos", "previous": "prev", "price": "prc|pr", "product": "prod|prd", "program": "prog|pgm",
-    "project": "proj|prj", "property": "prop", "purchase": "purch|pur", "quantity": "qty|qnt", "rating": "rtg|rat",
-    "received": "rcvd", "record": "rec", "reference": "ref", "region": "reg|rgn", "registration": "reg|regn",
-    "result": "res|rslt", "revenue": "rev", "salary": "sal", "school": "sch|schl", "season": "seas|ssn",
-    "second": "sec", "section": "sect|sec", "sequence": "seq", "service": "svc|srv", "shipment": "shp|shpmt",
-    "shipping": "ship|shp", "source": "src", "staff": "stf", "standard": "std", "start": "st|strt", "state": "st",
-    "statistics": "stats", "status": "stat|sts|st", "street": "str|st", "student": "stu|stud|std", "subject": "subj",
-    "supplier": "supp|splr|sup", "support": "supp", "system": "sys", "table": "tbl", "teacher": "tchr|teach",
-    "team": "tm", "telephone": "tel", "temperature": "temp", "text": "txt", "ticket": "tkt|tix", "time": "tm|ts",
-    "timestamp": "ts", "title": "ttl", "total": "tot|ttl", "transaction": "txn|trans|trx", "type": "typ|tp",
-    "unit": "un", "university": "univ|uni", "updated": "upd", "user": "usr", "value": "val", "vehicle": "veh|vhcl",
-    "vendor": "vend|vnd", "version": "ver", "volume": "vol", "warehouse": "wh|whse", "weight": "wgt|wt",
-    "width": "wdth", "year": "yr", "zip": "zp", "percentages": "pcts", "stadium": "stad|stdm",
-}  # fmt: skip
-# Whole names that have initials of their own.
-_INITIALS = {
-    "date of birth": "dob", "birth date": "dob", "date of death": "dod", "first name": "fname",
-    "last name": "lname", "middle name": "mname", "full name": "fullnm", "phone number": "tel_no",
-    "social security number": "ssn", "zip code": "zip", "postal code": "plz", "year to date": "ytd",
-    "email address": "email", "gross domestic product": "gdp", "point of sale": "pos",
-}  # fmt: skip
 _TABLE_PREFIXES = ("tbl_", "t_", "tbl", "dim_", "fact_", "stg_", "app_", "v_", "m_", "x_")
 _TABLE_SUFFIXES = ("_tbl", "_data", "_info", "_tab", "_t", "_list", "_records", "_master", "_1", "_2", "2")
 _COLUMN_SUFFIXES = ("_1", "1", "_col", "_fld", "_val", "_2", "_x")
@@ -70,10 +30,11 @@ class Renaming:
 @lru_cache(maxsize=50_000)
 def _shorter(word: str) -> tuple[str, ...]:
     """The ways to shorten a word, the usual ones first; none for a short word."""
-    found = _SHORT.get(word, "").split("|") if word in _SHORT else []
+    listed = short_forms()
+    found = list(listed.get(word, ()))
     stem = word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else ""
-    if not found and stem in _SHORT:
-        found = [f"{short}s" for short in _SHORT[stem].split("|")]
+    if not found and stem in listed:
+        found = [f"{short}s" for short in listed[stem]]
     if len(word) >= 5 and word.isascii() and word.isalpha():
         bare = word[0] + re.sub(r"[aeiou]", "", word[1:])
         if 2 < len(bare) < len(word):
@@ -186,8 +147,8 @@ class _Namer:
 
     def column(self, name: str, owner: str, owned: Sequence[str]) -> str:
         said = natural_name(name)
-        if self.initials and said in _INITIALS and self.rng.random() < self.abbreviations:
-            return self.spell(_INITIALS[said].split("_"), name)
+        if self.initials and " " in said and said in short_forms() and self.rng.random() < self.abbreviations:
+            return self.spell([short_forms()[said][0]], name)
         old = said.split()
         if self.strip and len(old) > 1 and old[0] in (owner, owner.rstrip("s")) and self.rng.random() < 0.8:
             old = old[1:]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from sqlgen.catalog.naming import natural_name
+from sqlgen.catalog.naming import Hearer
 from sqlgen.types import RetrievedContext, Table
 
 if TYPE_CHECKING:
@@ -103,10 +103,11 @@ def encode(question: str, context: RetrievedContext, cache: PieceCache, *, by_na
     for k, match in enumerate(context.values):
         values.setdefault((match.table, match.column), []).append(k)
 
+    heard = Hearer(question)
     blocks: dict[int, list[tuple[int, Slot, tuple[int, ...]]]] = {}
     room = MAX_INPUT - len(ids)
     for i, piece in enumerate(context.tables):
-        block = _block(i, piece.table, values, context, cache, room)
+        block = _block(i, piece.table, values, context, cache, heard, room)
         if not block:
             break
         blocks[i] = block
@@ -126,6 +127,7 @@ def _block(
     values: dict[tuple[str, str], list[int]],
     context: RetrievedContext,
     cache: PieceCache,
+    heard: Hearer,
     room: int,
 ) -> list[tuple[int, Slot, tuple[int, ...]]]:
     """(marker, what it stands for, pieces of its name) of a table, its columns and values, within ``room``."""
@@ -140,12 +142,12 @@ def _block(
         room -= 1 + len(pieces)
         return True
 
-    if not put(_TABLE, ("t", i), natural_name(table.name)):
+    if not put(_TABLE, ("t", i), heard.name(table.name)):
         return []
     foreign = _key_columns(table)
     for j, column in enumerate(table.columns):
         marker = _COLUMN[column.kind] + (1 if column.primary_key else 2 if column.name in foreign else 0)
-        if not put(marker, ("c", i, j), natural_name(column.name)):
+        if not put(marker, ("c", i, j), heard.name(column.name)):
             break
         for k in values.get((table.key, column.name), ()):
             put(_VALUE, ("v", k), context.values[k].value)
