@@ -13,8 +13,8 @@ import sqlgen
 PACKAGE = Path(sqlgen.__file__).parent
 ROWS = (
     {"types", "errors"},
-    {"config"},
-    {"sql", "catalog", "knowledge", "export", "store"},
+    {"config", "lock"},
+    {"sql", "catalog", "knowledge", "export", "registry", "store"},
     {"retrieval", "generation", "validation", "execution"},
     {"pipeline"},
     {"demo", "history", "cli"},

@@ -18,7 +18,7 @@ import pytest
 
 from sqlgen.errors import IndexUnusable, QueryFailed
 from sqlgen.retrieval import Budget, default_index_path, open_index
-from sqlgen.retrieval.lock import exclusive
+from sqlgen.lock import exclusive
 from sqlgen.retrieval.store import open_file
 from sqlgen.types import Catalog, Column, Table
 
