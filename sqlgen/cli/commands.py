@@ -5,13 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sqlgen.config import Settings, load_settings
+from sqlgen.cli.shared import (
+    DIALECTS,
+    EXIT_CODES,
+    combined,
+    connected,
+    db_option,
+    example,
+    format_option,
+    say,
+    schema_options,
+    settings_of,
+    stdin_text,
+    words_of,
+)
+from sqlgen.config import load_settings
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.types import Dialect, Finding, Rejection
 
@@ -21,45 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["root"]
 
-EXIT_CODES = {"answered": 0, "rejected": 3, "abstained": 4, "error": 5}
-FORMATS = ("table", "json", "csv", "markdown", "sql")
-DIALECTS = get_args(Dialect)
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _example(*lines: str) -> str:
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-def _options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    def add(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-db_option = click.option(
-    "--db", metavar="URL", help="Database to ask: a SQLAlchemy URL or a file. Else SQLGEN_DB or sqlgen.toml."
-)
-schema_options = _options(
-    click.option(
-        "--schema-file", metavar="DDL", type=click.Path(path_type=Path), help="A DDL file, no database."
-    ),
-    click.option(
-        "--dialect", type=click.Choice(DIALECTS), help="SQL dialect; needed with --schema-file only."
-    ),
-)
-format_option = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    help="How to print.",
-)
-answer_options = _options(
+answer_options = combined(
     format_option,
     click.option("--sql-only", is_flag=True, help="Print the SQL alone; nothing is executed."),
     click.option("--dry-run", is_flag=True, help="Write and check the SQL, execute nothing."),
@@ -91,7 +66,7 @@ def _version(context: click.Context, parameter: click.Parameter, wanted: bool) -
 @click.group(
     name="sqlgen",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=_example("sqlgen demo", 'sqlgen ask --db sqlite:///shop.db "How many orders came in last month?"'),
+    epilog=example("sqlgen demo", 'sqlgen ask --db sqlite:///shop.db "How many orders came in last month?"'),
 )
 @click.option(
     "--version",
@@ -113,7 +88,7 @@ def root() -> None:
 # --- ask and demo ------------------------------------------------------------------------------------------
 
 
-@root.command(epilog=_example('sqlgen ask --db sqlite:///shop.db "Which five products sold best in 2025?"'))
+@root.command(epilog=example('sqlgen ask --db sqlite:///shop.db "Which five products sold best in 2025?"'))
 @db_option
 @schema_options
 @answer_options
@@ -126,14 +101,14 @@ def ask(
     **options: Any,
 ) -> int:
     """Answer QUESTION with SQL, its result and what both rest on. A lone - reads it from stdin."""
-    text = _words(question)
-    with _connect(db, schema_file, dialect, options) as database:
+    text = words_of(question)
+    with connected(db, schema_file, dialect, options) as database:
         reply = _answer(database, text, options)
     _print_reply(reply, options)
     return EXIT_CODES[reply.status]
 
 
-@root.command(epilog=_example("sqlgen demo", 'sqlgen demo "How many customers live in Berlin?"'))
+@root.command(epilog=example("sqlgen demo", 'sqlgen demo "How many customers live in Berlin?"'))
 @answer_options
 @click.argument("question", nargs=-1)
 def demo(question: tuple[str, ...], **options: Any) -> int:
@@ -146,8 +121,8 @@ def demo(question: tuple[str, ...], **options: Any) -> int:
     from sqlgen.knowledge import Term
     from sqlgen.pipeline import connect
 
-    settings = _settings(options, None)
-    text = _words(question) if question else None
+    settings = settings_of(options, None)
+    text = words_of(question) if question else None
     with ProgressBar() as bar:
         path = shop.ensure_demo(bar, home=settings.home)
     terms = [
@@ -220,7 +195,7 @@ def _print_reply(reply: Reply, options: dict[str, Any]) -> None:
     elif reply.result is not None:
         _print_rows([c.name for c in reply.result.columns], reply.result.rows, format_)
         if reply.result.truncated:
-            _say(f"warning: only the first {len(reply.result.rows)} rows; more exist (--max-rows N)")
+            say(f"warning: only the first {len(reply.result.rows)} rows; more exist (--max-rows N)")
     if options["explain"]:
         terminal.print_explanation(reply)
 
@@ -262,7 +237,7 @@ def _print_error_document(database: Database, text: str, error: SqlgenError) -> 
 # --- retrieve and check ------------------------------------------------------------------------------------
 
 
-@root.command(epilog=_example('sqlgen retrieve --db sqlite:///shop.db --k 3 "late shipments by carrier"'))
+@root.command(epilog=example('sqlgen retrieve --db sqlite:///shop.db --k 3 "late shipments by carrier"'))
 @db_option
 @schema_options
 @format_option
@@ -280,10 +255,10 @@ def retrieve(
     from sqlgen.cli import present, terminal
     from sqlgen.export import context_document
 
-    text = _words(question)
+    text = words_of(question)
     if format_ == "sql":
         raise UsageError("retrieve has no SQL to print; use --format table, json, csv or markdown")
-    with _connect(db, schema_file, dialect) as database:
+    with connected(db, schema_file, dialect) as database:
         context = database.retrieve(text, k)
     if format_ == "json":
         click.echo(present.json_text(context_document(context)))
@@ -299,7 +274,7 @@ def retrieve(
 
 
 @root.command(
-    epilog=_example(
+    epilog=example(
         'sqlgen check --db sqlite:///shop.db "SELECT name FROM products"',
         "sqlgen check --schema-file shop.sql --dialect postgres --batch queries.jsonl",
     )
@@ -328,9 +303,9 @@ def check(
     if (sql is None) == (batch is None):
         raise UsageError("give one SQL statement (or - for stdin), or --batch FILE")
     if sql == "-":
-        sql = _stdin_text("the SQL")
+        sql = stdin_text("the SQL")
     # With a schema file, each line of a batch may name its own dialect.
-    with _connect(db, schema_file, dialect) as database:
+    with connected(db, schema_file, dialect) as database:
         if batch is not None:
             return _check_batch(database, batch)
         assert sql is not None
@@ -430,13 +405,13 @@ def _numbered(lines: Any) -> Iterator[tuple[int, bytes]]:
 # --- index -------------------------------------------------------------------------------------------------
 
 
-@root.group(epilog=_example("sqlgen index status --db sqlite:///shop.db"))
+@root.group(epilog=example("sqlgen index status --db sqlite:///shop.db"))
 def index() -> None:
     """The retrieval index of a database: build, refresh, status."""
 
 
 def _index_command(name: str, help_: str, work: Callable[[Database], dict[str, object]]) -> None:
-    @index.command(name, help=help_, epilog=_example(f"sqlgen index {name} --db sqlite:///shop.db"))
+    @index.command(name, help=help_, epilog=example(f"sqlgen index {name} --db sqlite:///shop.db"))
     @db_option
     @schema_options
     @click.option(
@@ -445,7 +420,7 @@ def _index_command(name: str, help_: str, work: Callable[[Database], dict[str, o
     def run(db: str | None, schema_file: Path | None, dialect: Dialect | None, format_: str) -> int:
         from sqlgen.cli import present, terminal
 
-        with _connect(db, schema_file, dialect) as database:
+        with connected(db, schema_file, dialect) as database:
             status = work(database)
         if format_ == "json":
             click.echo(present.json_text(status))
@@ -474,7 +449,7 @@ _index_command(
 
 @root.command(
     name="eval",
-    epilog=_example(
+    epilog=example(
         "sqlgen eval retail",
         "sqlgen eval dev --suite-format spider --questions dev.json --tables tables.json --databases DIR",
         "sqlgen eval retail --perturb typos --seed 1",
@@ -531,54 +506,3 @@ def eval_(**options: Any) -> int:
         figures = run_from_options(**options, settings=settings, progress=bar)
     click.echo(present.json_text(figures) if format_ == "json" else render_summary(figures))
     return 0
-
-
-# --- shared ------------------------------------------------------------------------------------------------
-
-
-def _say(message: str) -> None:
-    from sqlgen.cli import present
-
-    click.echo(present.one_line(message), err=True)
-
-
-def _settings(options: dict[str, Any], db: str | None) -> Settings:
-    flags = {
-        key: options.get(key)
-        for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence", "today")
-    }
-    return load_settings({**flags, "db": db})
-
-
-def _words(question: tuple[str, ...]) -> str:
-    from sqlgen.pipeline import check_question
-
-    return check_question(_stdin_text("the question") if question == ("-",) else " ".join(question))
-
-
-def _stdin_text(what: str) -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{what} on stdin is not UTF-8 text") from error
-
-
-@contextmanager
-def _connect(
-    db: str | None,
-    schema_file: Path | None,
-    dialect: Dialect | None,
-    options: dict[str, Any] | None = None,
-) -> Iterator[Database]:
-    """The database of a command, with a progress bar that clears itself."""
-    if db is not None and schema_file is not None:
-        raise UsageError("give --db or --schema-file, not both")
-    settings = _settings(options or {}, db)
-    from sqlgen.cli.progress import ProgressBar
-    from sqlgen.pipeline import connect
-
-    with (
-        ProgressBar() as bar,
-        connect(schema_file=schema_file, dialect=dialect, settings=settings, progress=bar) as database,
-    ):
-        yield database
