@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from sqlgen.generation import Generator
     from sqlgen.generation.choice import Chooser, Trial
     from sqlgen.knowledge import Term
+    from sqlgen.registry import Registry
     from sqlgen.retrieval import Index
     from sqlgen.retrieval.embedder import Embedder
 
@@ -256,6 +257,38 @@ class _Once:
             future.set_exception(error)
 
 
+class _Model:
+    """The generator in force: a given one, a named one, or the shipped one with the adapter of the registry.
+
+    A promotion or a rollback is taken up by the next question; a question keeps the generator it began with.
+    """
+
+    def __init__(self, given: Generator | None, name: str, registry: Callable[[], Registry]) -> None:
+        self._fixed = given is not None or name != "shipped"
+        self._registry = registry
+        self._stamp: tuple[int, int] | None = None
+        self._lock = threading.Lock()
+        self._once = _Once(lambda: given if given is not None else _load_model(name))
+
+    def start(self) -> None:
+        """Begin to load it in the background."""
+        self._in_force().start()
+
+    def get(self) -> Any:
+        """The generator, loaded here and now unless that has begun already."""
+        return self._in_force().get()
+
+    def _in_force(self) -> _Once:
+        if self._fixed:
+            return self._once
+        with self._lock:
+            stamp = self._registry().stamp()
+            if stamp != self._stamp:
+                self._once = _Once(lambda: _load_shipped(self._registry()))
+                self._stamp = stamp
+            return self._once
+
+
 class Database:
     """One database to ask, made by ``connect``. Safe to share between threads; a context manager.
 
@@ -286,7 +319,8 @@ class Database:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._schema_lock = threading.RLock()
         self._closed = False
-        self._generator = _Once(lambda: generator if generator is not None else _load_model(settings.model))
+        self._adapters: Registry | None = None
+        self._generator = _Model(generator, settings.model, lambda: self.adapters)
         self._chooser = _Once(lambda: _load_chooser(self._generator.get().info))
         self._driver = _Once(self._open_driver)
         self._embedder = _Once(_load_embedder)
@@ -317,6 +351,15 @@ class Database:
     def dialect(self) -> Dialect:
         """The SQL dialect that answers are written in."""
         return self._dialect
+
+    @property
+    def adapters(self) -> Registry:
+        """The adapters of the shipped model that were trained for this database."""
+        from sqlgen.registry import Registry
+
+        if self._adapters is None:
+            self._adapters = Registry(self._folder() / "models")
+        return self._adapters
 
     @property
     def catalog(self) -> Catalog:
@@ -849,6 +892,14 @@ def _load_model(name: str) -> Generator:
     from sqlgen.generation import load_generator
 
     return load_generator(name)
+
+
+def _load_shipped(registry: Registry) -> Generator:
+    from sqlgen.generation.embedded import EmbeddedGenerator
+
+    entry = registry.current()
+    shipped = EmbeddedGenerator.load() if entry is None else EmbeddedGenerator.load(entry.weights)
+    return shipped
 
 
 def _load_chooser(info: ModelInfo) -> Chooser | None:

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from sqlgen.errors import UsageError
 from sqlgen.generation.encode import PieceCache, encode, form_to_ids
 from sqlgen.generation.grammar import Grammar, accepts
+from sqlgen.training.authored import authored_examples, authored_folder
 from sqlgen.training.corpora import (
     Example,
     bird_catalogs,
@@ -118,6 +119,9 @@ def main() -> None:
     print("synsql", count, "skipped", dict(skipped.most_common(8)), flush=True)
     rows = json.loads((args.corpora / "triage" / "questions.json").read_text())
     print("triage", save_shard(args.out / "triage.pkl.gz", triage_examples(rows)), flush=True)
+    skipped = Counter()
+    count = save_shard(args.out / "authored.pkl.gz", authored_examples(authored_folder(), skipped))
+    print("authored", count, "skipped", dict(skipped), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from sqlgen.cli.shared import (
     stdin_text,
     words_of,
 )
+from sqlgen.cli.train import models, train
 from sqlgen.config import load_settings
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.types import Dialect, Finding, Rejection
@@ -506,3 +507,9 @@ def eval_(**options: Any) -> int:
         figures = run_from_options(**options, settings=settings, progress=bar)
     click.echo(present.json_text(figures) if format_ == "json" else render_summary(figures))
     return 0
+
+
+# --- commands with a file of their own ---------------------------------------------------------------------
+
+root.add_command(train)
+root.add_command(models)

@@ -66,7 +66,7 @@ class EmbeddedGenerator:
             self._layers, self._heads = int(manifest["layers"]), int(manifest["heads"])
             self._width = int(manifest["hidden_size"]) // self._heads
             self._max_output = int(manifest["max_output"])
-            self.info = ModelInfo(manifest["name"], manifest["version"])
+            self.info = ModelInfo(manifest["name"], manifest["version"], manifest.get("adapter"))
         except OSError as error:
             raise ModelUnavailable(f"no weights in {folder}; reinstall sqlgen") from error
         except (KeyError, TypeError, ValueError) as error:

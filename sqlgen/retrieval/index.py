@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlgen.errors import IndexUnusable
+from sqlgen.lock import exclusive
 from sqlgen.retrieval.budget import Costs, Found, cut_to_budget, fits_whole
 from sqlgen.retrieval.embedder import Embedder
-from sqlgen.lock import exclusive
 from sqlgen.retrieval.ranking import CatalogView, Ranking, rank_tables
 from sqlgen.retrieval.store import (
     COLUMN_NAME,

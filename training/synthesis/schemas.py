@@ -10,10 +10,10 @@ from datetime import date, datetime, time, timedelta
 
 from sqlgen.training.synthesis.wording import plural
 
-__all__ = ["Business", "business_database"]
+__all__ = ["Business", "business_database", "make_cell"]
 
 # entity: parents in "< >" (a "?" makes it optional), then columns "words=kind"; a line
-# that starts with ";" goes on with the one before; kinds are read by _cell.
+# that starts with ";" goes on with the one before; kinds are read by make_cell.
 _TRADES: dict[str, str] = {
     "shop": """
       region: name=@region
@@ -510,7 +510,7 @@ def _parse(text: str) -> list[_Entity]:
     return entities
 
 
-def _cell(kind: str, rng: random.Random, first: date, days: int) -> object:
+def make_cell(kind: str, rng: random.Random, first: date, days: int) -> object:
     if kind.endswith("?"):
         if rng.random() < 0.25:
             return None
@@ -710,7 +710,7 @@ def business_database(seed: int) -> Business:
                 if kind.startswith("key "):
                     row.append(_reference(kind, number, row, rng))
                     continue
-                cell = _cell(kind, rng, first, days)
+                cell = make_cell(kind, rng, first, days)
                 if (
                     i == sum(m.startswith("key ") for m in makers)
                     and kind.startswith(("@", "pick!"))
@@ -719,7 +719,7 @@ def business_database(seed: int) -> Business:
                     for _ in range(9):
                         if cell not in unique.setdefault(i, set()):
                             break
-                        cell = _cell(kind, rng, first, days)
+                        cell = make_cell(kind, rng, first, days)
                     unique[i].add(cell)
                 row.append(cell)
             rows.append(row)

@@ -67,9 +67,12 @@ _EXTRACT_NODES: dict[type[exp.Expr], str] = {
 _NUMERIC_TYPES = ("INT", "BIGINT", "SMALLINT", "DOUBLE", "FLOAT", "DECIMAL", "REAL")
 
 
-def tree_to_form(tree: exp.Expr, context: RetrievedContext, question: str) -> list[FormToken]:
-    """The form of a query over ``context`` as an answer to ``question``.
+def tree_to_form(
+    tree: exp.Expr, context: RetrievedContext, question: str, *, today: date | None = None
+) -> list[FormToken]:
+    """The form of a query over ``context`` as an answer to ``question``, asked on ``today``.
 
+    Without ``today`` a period such as "last month" is not looked for.
     Raises Inexpressible, naming the construct, where the form has no way to say it.
 
     >>> import sqlglot
@@ -79,7 +82,7 @@ def tree_to_form(tree: exp.Expr, context: RetrievedContext, question: str) -> li
     >>> tree_to_form(sqlglot.parse_one("SELECT name FROM pets WHERE age > 30"), context, "older than 30")
     ['select', ('c', 0, 0), 'where', ('c', 0, 1), '>', ('q', 11, 13)]
     """
-    return _Linearizer(context, question).query(tree, None)
+    return _Linearizer(context, question, today or _NEVER).query(tree, None)
 
 
 @dataclass(slots=True)
@@ -111,8 +114,9 @@ _Edge = tuple[_End, _End]
 
 
 class _Linearizer:
-    def __init__(self, context: RetrievedContext, question: str) -> None:
+    def __init__(self, context: RetrievedContext, question: str, today: date) -> None:
         self.context = context
+        self.today = today
         self.question = question
         self.lowered = question.lower()
         self.tables = {s.table.name.lower(): i for i, s in enumerate(context.tables)}
@@ -921,7 +925,7 @@ class _Linearizer:
         words = [(m.start(), m.end()) for m in re.finditer(r"[\w/-]+", self.question)]
         for i, (start, _) in enumerate(words):
             for _, end in words[i : i + 6]:
-                period = parse_period(self.question[start:end], _NEVER)
+                period = parse_period(self.question[start:end], self.today)
                 if period:
                     found.setdefault(period, ("q", start, end))
         return found

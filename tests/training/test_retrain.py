@@ -1,0 +1,208 @@
+"""From a database's own pairs to an adapter in force, and the gate in between."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sqlgen
+from sqlgen.config import Settings
+from sqlgen.errors import ModelUnavailable, UsageError
+from sqlgen.eval.report import Outcome
+from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
+from sqlgen.training.adapt import Recipe, adapt, changes_of
+from sqlgen.training.authored import authored_examples, authored_folder, is_general, read_authored
+from sqlgen.training.gate import compare, decide, general_suite, page_of
+from sqlgen.training.pairs import examples_of, read_pairs, role_of, statement_key
+from sqlgen.training.retrain import retrain
+from sqlgen.training.weights import load_exported, write_changed
+
+QUICK = Recipe(rank=4, alpha=8, batch=4, passes=1, replay=0.2, budget_minutes=2)
+
+
+def write_shop(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "CREATE TABLE gizmos (gizmo_id INTEGER PRIMARY KEY, label TEXT, grams INTEGER, hue TEXT);"
+            "INSERT INTO gizmos VALUES (1, 'Fen', 10, 'red'), (2, 'Gar', 25, 'blue'), (3, 'Hox', 40, 'red');"
+        )
+    return f"sqlite:///{path}"
+
+
+def write_pairs(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def outcome(number: int, correct: bool) -> Outcome:
+    return Outcome(
+        str(number), "d", f"question {number}", "SELECT 1", "SELECT 2", correct, 0.5, "answered", 1.0, correct,
+        True, "easy",
+    )  # fmt: skip
+
+
+def test_the_shipped_weights_come_back_and_go_out_unchanged(tmp_path: Path) -> None:
+    model = load_exported(shipped_path())
+    name, parameter = next((n, p) for n, p in model.named_parameters() if n.endswith("up_proj.weight"))
+    write_changed(
+        shipped_path(), {name: np.zeros(tuple(parameter.shape), np.float32)}, tmp_path / "same", adapter="x"
+    )
+    untouched = (tmp_path / "same" / "encoder.onnx").read_bytes()
+    assert untouched == (shipped_path() / "encoder.onnx").read_bytes()
+    same, parameter = (
+        dict(load_exported(tmp_path / "same").named_parameters())[name].detach(),
+        parameter.detach(),
+    )
+    step = float((parameter.max() - parameter.min()) / 255)
+    assert float((same - parameter).abs().max()) <= step
+    change = np.full(tuple(parameter.shape), 0.01, np.float32)
+    write_changed(shipped_path(), {name: change}, tmp_path / "other", adapter="y")
+    again = dict(load_exported(tmp_path / "other").named_parameters())[name]
+    moved = (again.detach() - parameter).numpy()
+    assert abs(float(moved.mean()) - 0.01) < 0.001
+    assert EmbeddedGenerator(tmp_path / "other", verify=True).info.adapter == "y"
+    with pytest.raises(ModelUnavailable, match="have no nothing"):
+        write_changed(shipped_path(), {"nothing": change}, tmp_path / "bad", adapter="z")
+
+
+def test_statements_that_differ_in_literals_stand_on_one_side(tmp_path: Path) -> None:
+    a = statement_key("SELECT label FROM gizmos WHERE hue = 'red' LIMIT 3", "sqlite")
+    b = statement_key("select g.label from gizmos as g where g.hue = 'blue' limit 5", "sqlite")
+    c = statement_key("SELECT label FROM gizmos WHERE grams = 3", "sqlite")
+    assert a == b != c
+    shares = Counter(role_of(str(n)) for n in range(2000))
+    assert 300 < shares["gate"] < 500
+    assert 130 < shares["watch"] < 270
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("{", "line 2 is no pair"),
+        ('{"question": "q"}', "line 2 is no pair"),
+        ('{"question": 3, "sql": "SELECT 1"}', "are texts"),
+        ('{"question": "q", "sql": "SELECT 1", "weight": -1}', "weight lies"),
+        ("[1]", "line 2 is no pair"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, fault: str) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"question": "q", "sql": "SELECT 1"}\n' + line + "\n")
+    with pytest.raises(UsageError, match=fault):
+        read_pairs([path], "sqlite")
+
+
+def test_pairs_become_examples_over_what_retrieval_hands_over(tmp_path: Path) -> None:
+    url = write_shop(tmp_path / "shop.db")
+    path = write_pairs(
+        tmp_path / "p.jsonl",
+        [
+            {"question": "Which gizmos are red?", "sql": "SELECT label FROM gizmos WHERE hue = 'red'"},
+            {"question": "Drop them", "sql": "DROP TABLE gizmos"},
+            {"question": "Which are heavy?", "sql": "SELECT label FROM gizmos WHERE grams > 987"},
+            {"question": "Which gizmos are red?", "sql": "SELECT label FROM gizmos WHERE hue = 'red';"},
+        ],
+    )
+    dropped: Counter[str] = Counter()
+    with sqlgen.connect(url, settings=Settings(home=tmp_path / "home")) as database:
+        pairs = read_pairs([path], "sqlite")
+        found = list(examples_of(database, pairs, dropped))
+    assert len(pairs) == 3
+    assert [example.form[0] for _, example in found] == ["select"]
+    assert sorted(what.partition(":")[0] for what in dropped) == ["not sayable", "refused"]
+
+
+def test_the_gate_asks_for_a_gain_that_is_no_chance_and_no_loss_elsewhere() -> None:
+    bad = [outcome(n, False) for n in range(40)]
+    good = [outcome(n, n % 2 == 0) for n in range(40)]
+    won, same, lost = compare("own", bad, good), compare("golden", good, good), compare("general", good, bad)
+    assert won.gain == 0.5
+    assert won.low > 0.3
+    assert len(won.won) == 20
+    assert not won.lost
+    assert decide([won, same], 0.01).passed
+    assert not decide([same, same], 0.01).passed
+    refused = decide([won, same, lost], 0.01)
+    assert not refused.passed
+    assert "general: falls from 50.0 % to 0.0 %" in refused.reasons[0]
+    luck = decide([compare("own", bad[:12], [outcome(0, True), *bad[1:12]])], 0.01)
+    assert "may be chance" in luck.reasons[0]
+    assert "no held-out pairs" in decide([compare("own", [], [])], 0.01).reasons[0]
+    page = page_of(refused, {"base": "<script>"})
+    assert "<script>" not in page
+    assert "question 2" in page
+
+
+def test_authored_pairs_run_and_a_fifth_is_kept_from_training(tmp_path: Path) -> None:
+    skipped: Counter[str] = Counter()
+    training = list(authored_examples(authored_folder(), skipped))
+    general = list(authored_examples(authored_folder(), skipped, part="general"))
+    assert not skipped, skipped
+    assert not {e.question for e in training} & {e.question for e in general}
+    assert 0.1 < len(general) / (len(training) + len(general)) < 0.3
+    suite = general_suite(tmp_path)
+    assert suite.questions
+    assert all(is_general(q.text) for q in suite.questions)
+    with closing(read_authored(authored_folder() / "gym.json").connection) as one:
+        assert one.execute("SELECT COUNT(*) FROM visits").fetchone() == (400,)
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    examples = list(authored_examples(authored_folder()))[:12]
+    recipe = replace(QUICK, passes=4, budget_minutes=2)
+    seen: list[int] = []
+
+    def stop_half_way(done: int, total: int, what: str) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    own = [(e, 1.0) for e in examples]
+    with pytest.raises(KeyboardInterrupt):
+        adapt(
+            shipped_path(), own, examples[:3], [], tmp_path / "a", recipe=recipe,
+            checkpoint=tmp_path / "c.pt", progress=stop_half_way,
+        )  # fmt: skip
+    assert not (tmp_path / "a").exists()
+    learned = adapt(
+        shipped_path(), own, examples[:3], [], tmp_path / "a", recipe=recipe, checkpoint=tmp_path / "c.pt",
+        progress=lambda done, total, what: seen.append(done),
+    )  # fmt: skip
+    assert seen[0] > 5
+    assert learned.steps == seen[-1]
+    assert (tmp_path / "a").stat().st_size < 4_000_000
+    assert set(changes_of(tmp_path / "a")) <= {n for n, _ in load_exported(shipped_path()).named_parameters()}
+
+
+def test_an_adapter_is_promoted_taken_up_and_rolled_back_without_a_restart(tmp_path: Path) -> None:
+    url = write_shop(tmp_path / "shop.db")
+    hues = ("red", "blue")
+    rows: list[dict[str, object]] = [
+        {"question": f"{ask} {hue} {noun}{end}", "sql": f"SELECT {column} FROM gizmos WHERE hue = '{hue}'"}
+        for ask in ("fetch", "get me", "print", "which are the")
+        for hue in hues
+        for noun, column in (("labels", "label"), ("weights in grams", "grams"), ("ids", "gizmo_id"))
+        for end in ("", "?")
+    ]
+    settings = Settings(db=url, home=tmp_path / "home")
+    with sqlgen.connect(url, settings=settings) as database:
+        pairs = read_pairs([write_pairs(tmp_path / "p.jsonl", rows)], "sqlite")
+        before = database.ask("which gizmos are red?")
+        done = retrain(database, settings, pairs, recipe=QUICK, promote=False)
+        assert not done.promoted
+        assert done.adapter_bytes < 4_000_000
+        assert database.ask("which gizmos are red?").model.adapter is None
+        database.adapters.promote(done.entry.id, (before.model.name, before.model.version))
+        assert database.ask("which gizmos are red?").model.adapter == done.entry.id
+        assert done.entry.lineage["data"]["pairs"] == len(pairs)
+        assert database.adapters.rollback() is None
+        assert database.ask("which gizmos are red?").sql == before.sql
+        with pytest.raises(UsageError, match="only 0 of 1 pairs"):
+            retrain(database, settings, [replace(pairs[0], sql="SELECT nothing")], recipe=QUICK)
+    assert not list((database.adapters.folder / "runs").glob("*.pt"))

@@ -1,0 +1,284 @@
+"""A LoRA adapter for one database, from its own questions and SQL, on the weights that ship.
+
+The method is LoRA (Hu et al. 2021) with replay: batches mix a database's own pairs with general ones, so that what
+the shipped model can do stays. The adapter is kept small; merged weights run as fast as the shipped ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+
+from sqlgen.errors import ModelUnavailable
+from sqlgen.generation.encode import PieceCache
+from sqlgen.training.augment import QUIET, Noise, augment
+from sqlgen.training.batches import Batch, Encoding, collate, encode_example
+from sqlgen.training.corpora import Example
+from sqlgen.training.model import SqlgenModel
+from sqlgen.training.train import accuracy, loss_of
+from sqlgen.training.weights import load_exported
+
+__all__ = ["Learned", "Recipe", "adapt", "changes_of"]
+
+Floats = npt.NDArray[np.float32]
+Progress = Callable[[int, int, str], None]
+# Every linear layer of encoder and decoder, by the last part of its name.
+_TARGETS = (
+    "query", "key", "value", "dense", "q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj",
+    "pointer_query", "pointer_key", "pointer_input",
+)  # fmt: skip
+# A database's own names stay as they are; people's questions may come in any order and with slips.
+_OWN_NOISE = replace(
+    QUIET, shuffle=1.0, tables=0.2, columns=0.2, typos=0.05, lower=0.1, ending=0.05, values=0.1
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an adapter is trained.
+
+    ``passes`` over the own pairs at most, ``budget_minutes`` of wall time at most; ``replay`` is the share
+    of general examples in a batch; training stops early when the watched pairs got no better for
+    ``patience`` looks.
+    """
+
+    rank: int = 16
+    alpha: int = 32
+    learning_rate: float = 1e-3
+    batch: int = 16
+    replay: float = 0.4
+    passes: int = 16
+    budget_minutes: float = 8.0
+    patience: int = 4
+    seed: int = 1
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What came of a training: steps made, examples seen, seconds spent, share of watched pairs before and after."""
+
+    steps: int
+    examples: int
+    seconds: float
+    watched_before: float
+    watched_after: float
+    stopped: str
+
+
+def adapt(
+    base: Path,
+    own: Sequence[tuple[Example, float]],
+    watch: Sequence[Example],
+    replay: Sequence[Example],
+    out: Path,
+    *,
+    recipe: Recipe,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> Learned:
+    """Train an adapter for the weights in ``base`` and write it to ``out`` (safetensors, half precision).
+
+    ``own`` are examples with weights. With ``checkpoint`` a training that was killed goes on from there;
+    the file stays, for the caller to remove once the adapter is safe.
+    """
+    torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.threads)
+    rng = random.Random(recipe.seed)
+    model = load_exported(base)
+    lora = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=0.05,
+        target_modules=list(_TARGETS),
+        use_rslora=False,
+    )
+    inject_adapter_in_model(lora, model)
+    trained = {n: p for n, p in model.named_parameters() if "lora_" in n}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name in trained
+    optimizer = torch.optim.AdamW(
+        trained.values(), lr=recipe.learning_rate, weight_decay=0.0, betas=(0.9, 0.98)
+    )
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    cache = PieceCache(tokenizer)
+    rows = [r for e in watch if (r := encode_example(e, cache, model.config.max_output))]
+    probes = [collate(rows[i : i + 16]) for i in range(0, len(rows), 16)]
+    total = max(20, recipe.passes * len(own) // max(1, round(recipe.batch * (1 - recipe.replay))))
+    look = max(10, min(60, total // 12))
+    state = _State.resume(checkpoint, model, optimizer, trained)
+    if state is None:
+        before = accuracy(model, probes, "cpu")
+        state = _State(0, 0, 0.0, before, before, 0, {n: p.detach().clone() for n, p in trained.items()})
+    batches = _batches(own, replay, cache, recipe, model.config.max_output, rng, skip=state.step)
+    began, stopped = time.monotonic() - state.spent, "all passes made"
+    model.train()
+    while state.step < total:
+        spent = time.monotonic() - began
+        if spent > recipe.budget_minutes * 60:
+            stopped = "out of time"
+            break
+        left = min(1 - state.step / total, 1 - spent / (recipe.budget_minutes * 60))
+        for group in optimizer.param_groups:
+            group["lr"] = (
+                recipe.learning_rate * min(1.0, (state.step + 1) / 20) * max(0.02, min(1.0, left / 0.7))
+            )
+        batch = next(batches)
+        loss_of(model, batch, "cpu").backward()
+        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+        state.seen += len(batch["labels"])
+        if state.step % look == 0 or state.step == total:
+            exact = accuracy(model, probes, "cpu") if probes else 0.0
+            model.train()
+            # Without watched pairs, or when nothing was lost, later is better: the rate goes down.
+            if exact >= state.best:
+                state.best, state.worse = exact, 0
+                state.kept = {n: p.detach().clone() for n, p in trained.items()}
+            else:
+                state.worse += 1
+            state.spent = time.monotonic() - began
+            state.save(checkpoint, optimizer, trained)
+            if state.worse >= recipe.patience:
+                stopped = "the watched pairs got no better"
+                break
+        if progress is not None:
+            progress(state.step, total, f"step {state.step}, watched {state.best:.2f}")
+    _write(model, state.kept, out, recipe)
+    seconds = time.monotonic() - began
+    return Learned(state.step, state.seen, seconds, state.before, state.best, stopped)
+
+
+@dataclass(slots=True)
+class _State:
+    step: int
+    seen: int
+    spent: float
+    before: float
+    best: float
+    worse: int
+    kept: dict[str, torch.Tensor]
+
+    @classmethod
+    def resume(
+        cls,
+        path: Path | None,
+        model: SqlgenModel,
+        optimizer: torch.optim.Optimizer,
+        trained: Mapping[str, torch.nn.Parameter],
+    ) -> _State | None:
+        """Where a killed training stood; None at the beginning, or when the checkpoint is of no use."""
+        if path is None or not path.exists():
+            return None
+        try:
+            saved = torch.load(path, weights_only=True)
+            if set(saved["trained"]) != set(trained):
+                return None
+            optimizer.load_state_dict(saved["optimizer"])
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError):
+            return None
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(saved["trained"][name])
+        return cls(*(saved[k] for k in ("step", "seen", "spent", "before", "best", "worse", "kept")))
+
+    def save(
+        self,
+        path: Path | None,
+        optimizer: torch.optim.Optimizer,
+        trained: Mapping[str, torch.nn.Parameter],
+    ) -> None:
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        facts = {k: getattr(self, k) for k in ("step", "seen", "spent", "before", "best", "worse", "kept")}
+        weights = {n: p.detach() for n, p in trained.items()}
+        torch.save(facts | {"optimizer": optimizer.state_dict(), "trained": weights}, fresh)
+        fresh.replace(path)
+
+
+def _batches(
+    own: Sequence[tuple[Example, float]],
+    replay: Sequence[Example],
+    cache: PieceCache,
+    recipe: Recipe,
+    max_output: int,
+    rng: random.Random,
+    *,
+    skip: int,
+) -> Iterator[Batch]:
+    """Endless batches of own and general examples; the first ``skip`` are passed over."""
+    examples, weights = [e for e, _ in own], [w for _, w in own]
+    noisy = Noise()
+
+    def draw() -> Encoding:
+        while True:
+            if replay and rng.random() < recipe.replay:
+                example = augment(rng.choice(replay), rng, noisy)
+            else:
+                example = augment(rng.choices(examples, weights)[0], rng, _OWN_NOISE)
+            if (row := encode_example(example, cache, max_output)) is not None:
+                return row
+
+    made = 0
+    while True:
+        pool = sorted((draw() for _ in range(recipe.batch * 8)), key=lambda r: len(r[0]))
+        chunks = [pool[i : i + recipe.batch] for i in range(0, len(pool), recipe.batch)]
+        rng.shuffle(chunks)
+        for chunk in chunks:
+            made += 1
+            if made > skip:
+                yield collate(chunk)
+
+
+def _write(model: SqlgenModel, kept: Mapping[str, torch.Tensor], out: Path, recipe: Recipe) -> None:
+    tensors: dict[str, torch.Tensor] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer):
+            tensors[f"{name}.A"] = kept[f"{name}.lora_A.default.weight"].half().contiguous()
+            tensors[f"{name}.B"] = kept[f"{name}.lora_B.default.weight"].half().contiguous()
+    save_file(tensors, out, {"scale": str(recipe.alpha / recipe.rank), "recipe": json.dumps(asdict(recipe))})
+
+
+def changes_of(adapter: Path) -> dict[str, Floats]:
+    """What an adapter adds to each matrix, by torch's parameter names; ModelUnavailable when it is damaged."""
+    try:
+        tensors = load_file(adapter)
+        with adapter.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            scale = float(json.loads(file.read(size))["__metadata__"]["scale"])
+        return {
+            f"{name[:-2]}.weight": (
+                scale * (tensors[f"{name[:-2]}.B"].float() @ tensors[name].float())
+            ).numpy()
+            for name in tensors
+            if name.endswith(".A")
+        }
+    except Exception as error:  # safetensors raises several, none of them public
+        raise ModelUnavailable(f"the adapter {adapter} is damaged: {error}") from error
+
+
+def digest(paths: Sequence[Path]) -> str:
+    """One SHA-256 over the contents of files, in their order."""
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()

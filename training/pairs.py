@@ -1,0 +1,140 @@
+"""Questions with SQL from people's own work, as examples over their own database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from sqlgen.errors import UsageError
+from sqlgen.generation.codes import with_codes
+from sqlgen.sql.form import Inexpressible, tree_to_form
+from sqlgen.training.corpora import Example
+from sqlgen.types import Dialect, Rejection, RetrievedContext, Table, TableSlice, ValidatedQuery
+
+if TYPE_CHECKING:
+    from sqlgen.pipeline import Database
+
+__all__ = ["Pair", "Role", "examples_of", "read_pairs", "role_of", "statement_key"]
+
+Role = Literal["learn", "watch", "gate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What was asked and the SQL that answers it; ``weight`` says how often it is drawn, 1 being usual.
+
+    ``key`` is equal for statements that differ in literals only: they stand on one side of every split.
+    """
+
+    question: str
+    sql: str
+    weight: float
+    key: str
+
+
+def statement_key(sql: str, dialect: Dialect) -> str:
+    """What statements that differ in literals, aliases and spelling only have in common.
+
+    >>> statement_key("SELECT a FROM t WHERE b = 1", "sqlite") == statement_key("select A from T x where B=22", "sqlite")
+    True
+    """
+    try:
+        tree = sqlglot.parse_one(sql, dialect=dialect)
+    except (SqlglotError, RecursionError):
+        return hashlib.sha256(sql.encode()).hexdigest()[:16]
+
+    def bare(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Literal):
+            return exp.Placeholder()
+        if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
+            return exp.column(node.name.lower())
+        if isinstance(node, exp.Table):
+            return exp.to_table(node.name.lower())
+        return node.this if isinstance(node, exp.Alias) else node
+
+    return hashlib.sha256(tree.transform(bare).sql(dialect=dialect).encode()).hexdigest()[:16]
+
+
+def role_of(key: str) -> Role:
+    """On which side of the split a key stands: a fifth is kept for the gate, a tenth to watch the training."""
+    draw = int(hashlib.sha256(f"split {key}".encode()).hexdigest()[:8], 16) % 10
+    return "gate" if draw < 2 else "watch" if draw == 2 else "learn"
+
+
+def read_pairs(paths: Iterable[Path], dialect: Dialect) -> list[Pair]:
+    """Pairs of JSONL files, ``{"question", "sql"}`` and optionally ``weight`` a line.
+
+    Raises UsageError naming file and line; the same question with the same SQL counts once.
+    """
+    found: dict[tuple[str, str], Pair] = {}
+    for path in paths:
+        try:
+            lines = path.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read {path}: {error}") from None
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                question, sql, weight = row["question"], row["sql"], float(row.get("weight", 1.0))
+                if not (
+                    isinstance(question, str) and isinstance(sql, str) and question.strip() and sql.strip()
+                ):
+                    raise ValueError("question and sql are texts")
+                if not 0 < weight <= 1000:
+                    raise ValueError("weight lies between 0 and 1000")
+            except (ValueError, TypeError, KeyError) as error:
+                raise UsageError(f"{path}, line {number} is no pair of question and sql: {error}") from None
+            question, sql = question.strip(), sql.strip().rstrip("; \n")
+            found.setdefault((question, sql), Pair(question, sql, weight, statement_key(sql, dialect)))
+    return list(found.values())
+
+
+def examples_of(
+    database: Database, pairs: Iterable[Pair], dropped: Counter[str] | None = None
+) -> Iterator[tuple[Pair, Example]]:
+    """Each pair over the context that retrieval hands the model for it, as far as the form can say it.
+
+    ``dropped`` counts the others by cause.
+    """
+    dropped = Counter() if dropped is None else dropped
+    dialect = database.dialect
+    tables = {t.key: t for t in database.catalog.tables}
+    for pair in pairs:
+        checked = database.check(pair.sql)
+        if isinstance(checked, Rejection):
+            dropped[f"refused: {checked.findings[0].rule}"] += 1
+            continue
+        context = with_codes(_with_what_is_read(database.retrieve(pair.question), checked, tables))
+        try:
+            tree = sqlglot.parse_one(checked.sql, dialect=dialect)
+            form = tree_to_form(tree, context, pair.question)
+        except (Inexpressible, SqlglotError, AttributeError, RecursionError) as error:
+            dropped[f"not sayable: {str(error).split(chr(39))[0][:40]}"] += 1
+            continue
+        yield pair, Example(pair.question, context, tuple(form), "own", "own")
+
+
+def _with_what_is_read(
+    context: RetrievedContext, query: ValidatedQuery, tables: Mapping[str, Table]
+) -> RetrievedContext:
+    """``context`` with the tables and columns that a query reads and retrieval missed."""
+    slices = []
+    for piece in context.tables:
+        whole = tables.get(piece.table.key, piece.table)
+        kept = {c.name for c in piece.table.columns}
+        missed = [c for c in whole.columns if c.name not in kept and f"{whole.key}.{c.name}" in query.columns]
+        slices.append(replace(piece, table=replace(piece.table, columns=(*piece.table.columns, *missed))))
+    held = {piece.table.key for piece in slices}
+    slices += [TableSlice(tables[key], 0.0, "") for key in query.tables if key in tables and key not in held]
+    return replace(context, tables=tuple(slices))

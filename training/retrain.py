@@ -1,0 +1,138 @@
+"""From pairs to a promoted adapter: train, merge, compare, keep, promote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlgen.config import Settings
+from sqlgen.errors import UsageError
+from sqlgen.eval.suite import Suite
+from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
+from sqlgen.registry import ADAPTER_FILE, Entry
+from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of
+from sqlgen.training.authored import authored_examples, authored_folder
+from sqlgen.training.gate import GateReport, general_suite, judge, own_suite
+from sqlgen.training.pairs import Pair, examples_of, role_of
+from sqlgen.training.synthesize import business_domains, synthesize
+from sqlgen.training.weights import write_changed
+
+if TYPE_CHECKING:
+    from sqlgen.pipeline import Database
+
+__all__ = ["Retrained", "retrain"]
+
+_LEAST_PAIRS = 10
+_SYNTHETIC = 400
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """What came of it: the adapter, whether it is in force, the gate's report, what was learned from."""
+
+    entry: Entry
+    promoted: bool
+    gate: GateReport
+    learned: Learned
+    pairs: Mapping[str, int]
+    dropped: Mapping[str, int]
+    adapter_bytes: int
+
+
+def retrain(
+    database: Database,
+    settings: Settings,
+    pairs: Sequence[Pair],
+    *,
+    recipe: Recipe,
+    golden: Suite | None = None,
+    margin: float = 0.01,
+    promote: bool = True,
+    progress: Progress | None = None,
+) -> Retrained:
+    """Train an adapter of the shipped weights on ``pairs`` of ``database`` and promote it if it wins the gate.
+
+    A fifth of the statements, by ``Pair.key``, is kept for the gate and a tenth to watch the training. A run that
+    was killed goes on when it is repeated with the same pairs and recipe. Raises UsageError when too few pairs
+    can be learned from.
+    """
+    base, registry = shipped_path(), database.adapters
+    manifest = json.loads((base / "manifest.json").read_text("utf-8"))
+    dropped: Counter[str] = Counter()
+    tell = progress or (lambda done, total, what: None)
+    tell(0, 1, "read the pairs")
+    found = list(examples_of(database, pairs, dropped))
+    roles: dict[str, list[int]] = {"learn": [], "watch": [], "gate": []}
+    for number, (pair, _) in enumerate(found):
+        roles[role_of(pair.key)].append(number)
+    if len(roles["learn"]) < _LEAST_PAIRS:
+        why = "; ".join(f"{n} {what}" for what, n in dropped.most_common(3))
+        raise UsageError(
+            f"only {len(roles['learn'])} of {len(pairs)} pairs can be learned from, at least {_LEAST_PAIRS} are needed"
+            + (f" ({why})" if why else "")
+        )
+    data = hashlib.sha256(
+        "\n".join(sorted(f"{p.question}\t{p.sql}\t{p.weight}" for p in pairs)).encode()
+    ).hexdigest()
+    bound = {"name": manifest["name"], "version": manifest["version"], "sha256": manifest["sha256"]}
+    run = hashlib.sha256(json.dumps([data, asdict(recipe), bound]).encode()).hexdigest()[:16]
+    checkpoint = registry.folder / "runs" / f"{run}.pt"
+    with registry.scratch() as made:
+        learned = adapt(
+            base,
+            [(found[n][1], found[n][0].weight) for n in roles["learn"]],
+            [found[n][1] for n in roles["watch"]],
+            _replay(recipe.seed),
+            made / ADAPTER_FILE,
+            recipe=recipe,
+            checkpoint=checkpoint,
+            progress=tell,
+        )
+        adapter = (made / ADAPTER_FILE).read_bytes()
+        name = hashlib.sha256(adapter).hexdigest()[:12]
+        write_changed(base, changes_of(made / ADAPTER_FILE), made / "weights", adapter=name)
+        held_out = [found[n][0] for n in roles["gate"]]
+        in_force = registry.current()
+        with tempfile.TemporaryDirectory(prefix="sqlgen-gate-") as folder:
+            suites = [own_suite(held_out, str(settings.db))]
+            if golden is not None and golden.questions:
+                suites.append(replace(golden, name="golden"))
+            suites.append(general_suite(Path(folder)))
+            report = judge(
+                suites,
+                EmbeddedGenerator.load(in_force.weights if in_force else None),
+                EmbeddedGenerator.load(made / "weights"),
+                settings=settings,
+                margin=margin,
+                progress=tell,
+            )
+        counts = {role: len(numbers) for role, numbers in roles.items()}
+        lineage = {
+            "base": bound,
+            "before": in_force.id if in_force else None,
+            "data": {"sha256": data, "pairs": len(pairs), **counts, "dropped": dict(dropped)},
+            "recipe": asdict(recipe),
+            "training": asdict(learned),
+        }
+        entry = registry.add(made, lineage, report.to_dict())
+    checkpoint.unlink(missing_ok=True)
+    wins = report.passed and promote
+    if wins:
+        registry.promote(entry.id, (manifest["name"], manifest["version"]))
+    return Retrained(entry, wins, report, learned, counts, dict(dropped), len(adapter))
+
+
+def _replay(seed: int) -> list[Any]:
+    """General examples against forgetting: the authored ones, and made ones over random businesses."""
+    made = synthesize(list(business_domains(8, seed=seed)), _SYNTHETIC, seed=seed)
+    examples = [*authored_examples(authored_folder()), *(example for _, example in made)]
+    random.Random(seed).shuffle(examples)
+    return examples
