@@ -52,6 +52,7 @@ class Outcome:
     gold_refused: tuple[Finding, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     suite_correct: bool | None = None
+    family: str = ""
 
     def prediction(self) -> dict[str, Any]:
         """The line of a predictions file."""
@@ -119,6 +120,7 @@ class Report:
             "stages_ms": _stages(outcomes),
             "by_difficulty": _grouped(outcomes, lambda o: o.difficulty, _LEVELS),
             "by_database": _grouped(outcomes, lambda o: o.db_id),
+            "by_family": _grouped([o for o in outcomes if o.family], lambda o: o.family),
             "failures_by_kind": dict(Counter(o.failure for o in outcomes if o.failure).most_common()),
             "gold_errors": [
                 {"id": o.id, "gold": o.gold, "error": o.gold_error} for o in outcomes if o.gold_error
@@ -256,7 +258,8 @@ def render_summary(figures: Mapping[str, Any]) -> str:
             f"confidence {_percent(figures['accuracy_at_80_coverage'])} right of the surest 80 %, "
             f"calibration error {figures['calibration']['ece']:.3f}"
         )
-    for title, groups in (("difficulty", figures["by_difficulty"]), ("database", figures["by_database"])):
+    for title in ("difficulty", "database", "family"):
+        groups = figures[f"by_{title}"]
         if len(groups) > 1:
             lines += ["", f"{title:<32}{'count':>7}{'execution':>11}{'exact':>9}"]
             lines += [

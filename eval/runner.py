@@ -241,6 +241,7 @@ class _Judge:
             gold_refused=next((gold.refused for gold in golds if gold.refused), ()),
             timings_ms={} if answer is None else dict(answer.timings_ms),
             suite_correct=self.right_everywhere(match, sql),
+            family=question.family,
         )
 
     def _ask(self, text: str) -> tuple[Answer | None, str, str]:

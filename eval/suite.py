@@ -53,7 +53,8 @@ class GoldQuestion:
     """A question and every answer that counts as right, the preferred one first.
 
     ``ordered`` says whether the order of the rows counts; None leaves that to the answer's ORDER BY.
-    ``dialects`` holds the answer in dialects where it has to read differently.
+    ``dialects`` holds the answer in dialects where it has to read differently; ``family`` is the kind of
+    question in one word or two, '' where nobody said.
     """
 
     id: str
@@ -63,6 +64,7 @@ class GoldQuestion:
     evidence: str = ""
     ordered: bool | None = None
     dialects: Mapping[str, str] = field(default_factory=dict)
+    family: str = ""
 
     def accepted(self, dialect: Dialect) -> tuple[str, ...]:
         """The accepted answers in ``dialect``: its own wording where the suite has one."""
@@ -329,7 +331,8 @@ def _read_jsonl(path: Path, one: SuiteDatabase | None) -> Iterator[GoldQuestion]
         if not isinstance(dialects, dict) or not all(isinstance(v, str) for v in dialects.values()):
             raise UsageError(f"{where}: 'dialects' has to map dialects to SQL")
         text = _text(record, "question", where)
-        yield GoldQuestion(name, text, db_id, golds, evidence, ordered, dialects)
+        family = str(record.get("family") or "")
+        yield GoldQuestion(name, text, db_id, golds, evidence, ordered, dialects, family)
 
 
 def _one_database(settings: Mapping[str, Any], db: str | None, home: Path | None) -> SuiteDatabase | None:

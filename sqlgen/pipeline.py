@@ -7,13 +7,15 @@ before the first use.
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 import threading
 import time
 import unicodedata
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from sqlgen.errors import (
     ModelUnavailable,
     QueryFailed,
     SchemaFileError,
+    SqlgenError,
     UsageError,
 )
 from sqlgen.export import answer_document, to_arrow, to_pandas, to_polars
@@ -406,6 +409,37 @@ class Database:
         if reply.status == "error" and self._has_drifted():
             reply = self._walk(text, limits, beams, execute)
         return reply
+
+    def ask_many(
+        self, texts: Iterable[str], *, workers: int | None = None, execute: bool = True
+    ) -> Iterator[Reply | SqlgenError]:
+        """Answers to many questions, in their order, ``workers`` at a time (default: one a core).
+
+        What ``ask`` would raise for a question comes in its place, so that one bad question does not end
+        the others. At most four questions a worker are read ahead of what was taken.
+        """
+        self._check_open()
+        count = 1 if self._is_in_memory() else (os.cpu_count() or 1) if workers is None else workers
+        if count < 1:
+            raise UsageError(f"workers is {workers}; give 1 or more")
+
+        def one(text: str) -> Reply | SqlgenError:
+            try:
+                return self.ask(text, execute=execute)
+            except SqlgenError as error:
+                return error
+
+        if count == 1:
+            yield from map(one, texts)
+            return
+        waiting: deque[Future[Reply | SqlgenError]] = deque()
+        with ThreadPoolExecutor(count, thread_name_prefix="sqlgen-ask") as pool:
+            for text in texts:
+                waiting.append(pool.submit(one, text))
+                if len(waiting) >= 4 * count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def retrieve(self, text: str, k: int | None = None) -> RetrievedContext:
         """What the model would be handed for this question, best table first.
@@ -895,11 +929,8 @@ def _load_model(name: str) -> Generator:
 
 
 def _load_shipped(registry: Registry) -> Generator:
-    from sqlgen.generation.embedded import EmbeddedGenerator
-
     entry = registry.current()
-    shipped = EmbeddedGenerator.load() if entry is None else EmbeddedGenerator.load(entry.weights)
-    return shipped
+    return _load_model("shipped" if entry is None else str(entry.weights))
 
 
 def _load_chooser(info: ModelInfo) -> Chooser | None:

@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 import sqlgen
+from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.generation import ScriptedGenerator
 from sqlgen.pipeline import MAX_QUESTION_BYTES, confidence_of
 from sqlgen.types import Candidate, Question
@@ -413,3 +414,15 @@ def test_terms_of_the_business_are_cited(shop: Path) -> None:
     with sqlgen.connect(f"sqlite:///{shop}", generator=ScriptedGenerator(SCRIPT), terms=terms) as database:
         answer = database.ask("How many orders?")
     assert [(c.name, c.source) for c in answer.citations if c.kind == "term"] == [("order", "glossary.toml")]
+
+
+def test_many_questions_come_back_in_order_and_a_bad_one_ends_nothing(db: sqlgen.Database) -> None:
+    asked = ["How many orders?", "", "Who lives in Oslo?"] * 7
+    found = list(db.ask_many(iter(asked), workers=3))
+    assert [isinstance(f, UsageError) for f in found] == [False, True, False] * 7
+    assert [f.result.rows[0][0] for f in found if not isinstance(f, SqlgenError) and f.result] == [
+        3,
+        "Ann",
+    ] * 7
+    with pytest.raises(UsageError, match="give 1 or more"):
+        next(db.ask_many(["How many orders?"], workers=0))

@@ -53,6 +53,15 @@ def test_gold_against_gold_is_perfect(spider_files: Any) -> None:
     assert 0.7 < low < high == 1.0
 
 
+def test_families_are_told_apart_where_the_suite_names_them(spider_files: Any) -> None:
+    suite = load_suite("spider", **spider_files.options)
+    named = [replace(q, family="count" if "How many" in q.text else "") for q in suite.questions]
+    generator = ScriptedGenerator(spider_files.gold_answers())
+    figures = run_suite(replace(suite, questions=tuple(named)), generator=generator).to_dict()
+    wanted = sum(q.family == "count" for q in named)
+    assert {name: group["count"] for name, group in figures["by_family"].items()} == {"count": wanted}
+
+
 def test_gold_with_its_columns_in_another_order_is_right(spider_files: Any) -> None:
     turned = {
         "How many books has each author written?": [
