@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlgen.config import Settings, load_settings
 from sqlgen.errors import ModelUnavailable, UsageError
+from sqlgen.eval.junit import junit_xml
 from sqlgen.eval.perturb import Perturbation
-from sqlgen.eval.report import Report, write_predictions, write_report
+from sqlgen.eval.report import Report, write_predictions, write_report, write_text
 from sqlgen.eval.retrieval import run_retrieval
 from sqlgen.eval.runner import Mode, Progress, run_suite
 from sqlgen.eval.suite import SuiteFormat, load_suite
@@ -37,6 +38,7 @@ def run_from_options(
     unanswerable: int | None = None,
     report: str | Path | None = None,
     predictions: str | Path | None = None,
+    junit: str | Path | None = None,
     settings: Settings | None = None,
     generator: Generator | None = None,
     progress: Progress | None = None,
@@ -44,7 +46,8 @@ def run_from_options(
     """Run a suite and return its figures, as ``sqlgen eval SUITE --format json`` prints them.
 
     ``suite`` is the name of one that comes with the package or a file of questions. ``report`` is a folder
-    for report.json, summary.md and predictions.jsonl; ``predictions`` a file of its own. ``generator``
+    for report.json, report.html, summary.md and predictions.jsonl; ``predictions`` a file of its own, ``junit``
+    one of JUnit XML. ``generator``
     defaults to the model that the settings name. ``perturb`` changes questions or names, drawn with ``seed``
     (see ``sqlgen.eval.perturb``). ``test_suite`` is a folder of further instances of the databases;
     ``unanswerable`` the number of questions put to databases that don't hold the answer. ``render_summary`` turns the figures into text.
@@ -54,6 +57,8 @@ def run_from_options(
         raise UsageError(f"no folder of instances at {test_suite}")
     if unanswerable is not None and (retrieval or perturb or predictions or test_suite):
         raise UsageError("--unanswerable measures abstaining alone; leave the other measurements out")
+    if junit is not None and (retrieval or unanswerable is not None):
+        raise UsageError("--junit needs answers with known SQL; leave --retrieval and --unanswerable out")
     if per_database and not retrieval:
         raise UsageError("--per-database belongs to --retrieval")
     if predictions is not None and retrieval:
@@ -101,6 +106,8 @@ def run_from_options(
     figures = result.to_dict()
     if predictions is not None:
         write_predictions(Path(predictions), result)
+    if junit is not None:
+        write_text(Path(junit), junit_xml(result))
     if report is not None:
         write_report(Path(report), figures, result)
     return figures

@@ -31,7 +31,8 @@ class Outcome:
     ``gold`` is the accepted answer that the prediction was compared with: the one it equals, else the
     first that runs. ``valid`` says that the final SQL passed validation and the engine executed it.
     ``suite_correct`` says that the answer is right on every further instance of the database as well,
-    None where that was not asked.
+    None where that was not asked. ``gold_rows`` and ``rows`` are the first rows of both results, as text,
+    where the answer is wrong.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Outcome:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     suite_correct: bool | None = None
     family: str = ""
+    gold_rows: tuple[tuple[str, ...], ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
 
     def prediction(self) -> dict[str, Any]:
         """The line of a predictions file."""
@@ -211,11 +214,14 @@ def write_predictions(path: Path, report: Report) -> None:
 
 
 def write_report(folder: Path, figures: Mapping[str, Any], report: Report | None = None) -> None:
-    """Write report.json and summary.md into ``folder``, and predictions.jsonl where there are any."""
+    """Write report.json and summary.md into ``folder``; of a run of answers, its page and predictions too."""
+    from sqlgen.eval.page import page_of
+
     write_text(folder / "report.json", json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
     write_text(folder / "summary.md", f"# {figures['suite']}\n\n```\n{render_summary(figures)}\n```\n")
     if report is not None:
         write_predictions(folder / "predictions.jsonl", report)
+        write_text(folder / "report.html", page_of(report, figures))
 
 
 def write_text(path: Path, text: str) -> None:

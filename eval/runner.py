@@ -21,7 +21,7 @@ from sqlgen.eval.suite import GoldQuestion, Suite, SuiteDatabase
 from sqlgen.execution.compare import results_equal
 from sqlgen.generation import Generator
 from sqlgen.sql.exact_match import exact_set_match, hardness
-from sqlgen.types import Answer, Catalog, Dialect, Limits
+from sqlgen.types import Answer, Catalog, Dialect, Limits, Result
 
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
@@ -242,6 +242,8 @@ class _Judge:
             timings_ms={} if answer is None else dict(answer.timings_ms),
             suite_correct=self.right_everywhere(match, sql),
             family=question.family,
+            gold_rows=_shown(compared.result) if match is None else (),
+            rows=_shown(answer.result if answer else None) if match is None else (),
         )
 
     def _ask(self, text: str) -> tuple[Answer | None, str, str]:
@@ -269,6 +271,12 @@ def _equal(gold: GoldResult, answer: Answer | None) -> bool:
     if gold.result.truncated or answer.result.truncated:
         return False
     return results_equal(gold.result, answer.result, ordered=gold.ordered)
+
+
+def _shown(result: Result | None, most: int = 5) -> tuple[tuple[str, ...], ...]:
+    """The first rows of a result as text, wide cells cut."""
+    rows = result.rows[:most] if result is not None else ()
+    return tuple(tuple(str(cell)[:60] for cell in row[:8]) for row in rows)
 
 
 def _why_wrong(gold: GoldResult, answer: Answer | None) -> str:

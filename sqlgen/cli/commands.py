@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sqlgen.cli.evaluate import eval_
 from sqlgen.cli.shared import (
     DIALECTS,
     EXIT_CODES,
@@ -25,9 +26,8 @@ from sqlgen.cli.shared import (
     words_of,
 )
 from sqlgen.cli.train import models, train
-from sqlgen.config import load_settings
 from sqlgen.errors import SqlgenError, UsageError
-from sqlgen.types import Dialect, Finding, Rejection
+from sqlgen.types import Dialect, Finding, Rejection, ValidatedQuery
 
 if TYPE_CHECKING:
     from sqlgen.cli.progress import ProgressBar
@@ -334,12 +334,17 @@ def _verdict(outcome: Any, dialect: str) -> dict[str, Any]:
         }
     return {
         "verdict": "allow",
-        "findings": [_finding(f) for f in outcome.warnings],
+        "findings": [],
+        "warnings": _warnings(outcome),
         "sql": outcome.sql,
         "dialect": outcome.dialect,
         "tables": list(outcome.tables),
         "columns": list(outcome.columns),
     }
+
+
+def _warnings(outcome: ValidatedQuery) -> list[dict[str, str]]:
+    return [{"rule": w.rule, "message": w.message} for w in outcome.warnings]
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
@@ -358,10 +363,15 @@ def _check_batch(database: Database, path: Path) -> int:
         identity, outcome = _check_line(database, number, line)
         if isinstance(outcome, Rejection):
             code = EXIT_CODES["rejected"]
-            verdict, findings = "reject", outcome.findings
+            verdict, findings, warnings = "reject", outcome.findings, []
         else:
-            verdict, findings = "allow", outcome.warnings
-        document = {"id": identity, "verdict": verdict, "findings": [_finding(f) for f in findings]}
+            verdict, findings, warnings = "allow", (), _warnings(outcome)
+        document = {
+            "id": identity,
+            "verdict": verdict,
+            "findings": [_finding(f) for f in findings],
+            "warnings": warnings,
+        }
         click.echo(present.json_text(document, indent=None))
     return code
 
@@ -445,71 +455,8 @@ _index_command(
 )
 
 
-# --- eval --------------------------------------------------------------------------------------------------
-
-
-@root.command(
-    name="eval",
-    epilog=example(
-        "sqlgen eval retail",
-        "sqlgen eval dev --suite-format spider --questions dev.json --tables tables.json --databases DIR",
-        "sqlgen eval retail --perturb typos --seed 1",
-    ),
-)
-@click.argument("suite", required=False, default="retail")
-@click.option(
-    "--suite-format", type=click.Choice(("spider", "bird", "jsonl")), help="How the suite is written."
-)
-@click.option("--questions", type=click.Path(path_type=Path), metavar="FILE", help="The suite's questions.")
-@click.option("--tables", type=click.Path(path_type=Path), metavar="FILE", help="The suite's tables.json.")
-@click.option("--databases", type=click.Path(path_type=Path), metavar="DIR", help="Its databases.")
-@click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="Write a report there.")
-@click.option("--predictions", type=click.Path(path_type=Path), metavar="FILE", help="One line per question.")
-@click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="N questions, spread evenly over the suite."
-)
-@click.option(
-    "--mode",
-    type=click.Choice(("hybrid", "retrieval-only", "finetune-only", "base")),
-    default="hybrid",
-    show_default=True,
-    help="Which parts take part.",
-)
-@click.option("--test-suite", metavar="DIR", help="Further instances of the databases, DIR/<db_id>/*.sqlite.")
-@click.option(
-    "--unanswerable", type=int, metavar="N", help="Ask N questions of databases that can't answer them."
-)
-@click.option("--retrieval", is_flag=True, help="Measure retrieval alone.")
-@click.option("--per-database", is_flag=True, help="With --retrieval: the right database is known.")
-@click.option(
-    "--perturb",
-    type=click.Choice(("abbreviate", "synonyms", "typos", "drop-keys")),
-    help="Ask a harder suite: shortened names, other words, slips of the keyboard, no foreign keys.",
-)
-@click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="N", help="What --perturb is drawn with."
-)
-@click.option("--db", metavar="URL", help="The database of a jsonl suite.")
-@click.option("--model", metavar="NAME", help="Which model writes the SQL.")
-@click.option("--beams", type=click.IntRange(1, 16), metavar="N", help="Candidates that the model writes.")
-@click.option(
-    "--format", "format_", type=click.Choice(("table", "json")), default="table", help="How to print."
-)
-def eval_(**options: Any) -> int:
-    """Measure answers (or, with --retrieval, retrieval alone) on SUITE, questions with known SQL."""
-    from sqlgen.cli import present
-    from sqlgen.cli.progress import ProgressBar
-    from sqlgen.eval import render_summary, run_from_options
-
-    format_ = options.pop("format_")
-    settings = load_settings({"model": options.pop("model")})
-    with ProgressBar() as bar:
-        figures = run_from_options(**options, settings=settings, progress=bar)
-    click.echo(present.json_text(figures) if format_ == "json" else render_summary(figures))
-    return 0
-
-
 # --- commands with a file of their own ---------------------------------------------------------------------
 
+root.add_command(eval_)
 root.add_command(train)
 root.add_command(models)

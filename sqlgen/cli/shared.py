@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from sqlgen.pipeline import Database
 
 __all__ = [
-    "DIALECTS", "EXIT_CODES", "FORMATS", "combined", "connected", "db_option", "example", "format_option", "say",
+    "DIALECTS", "EXIT_CODES", "FORMATS", "LIMIT_REACHED", "combined", "connected", "db_option", "example", "format_option", "say",
     "schema_options", "settings_of", "stdin_text", "words_of",
 ]  # fmt: skip
 
+LIMIT_REACHED = 6
 EXIT_CODES = {"answered": 0, "rejected": 3, "abstained": 4, "error": 5}
 FORMATS = ("table", "json", "csv", "markdown", "sql")
 DIALECTS = get_args(Dialect)
