@@ -49,7 +49,7 @@ def mcnemar(lost: int, won: int) -> float:
     (1.0, 1e-09, 1.0)
     """
     changed = lost + won
-    tail = sum(math.comb(changed, k) for k in range(min(lost, won) + 1)) / 2**changed
+    tail: float = sum(math.comb(changed, k) for k in range(min(lost, won) + 1)) / 2**changed
     return min(1.0, 2 * tail)
 
 

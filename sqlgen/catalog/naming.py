@@ -64,9 +64,9 @@ def _lexicon() -> _Lexicon:
         for way in ways:
             shorts[way].append(word)
     bare: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for word, count in words.items():
-        if count > 0 and len(word) >= 5:
-            bare[_skeleton(word)].append((count, word))
+    for word, schemas in words.items():
+        if schemas > 0 and len(word) >= 5:
+            bare[_skeleton(word)].append((schemas, word))
     skeletons = {}
     for skeleton, found in bare.items():
         found.sort(reverse=True)

@@ -107,7 +107,8 @@ def _compare(runs: tuple[str, ...], format_: str, fail_under: float | None) -> i
 
     if len(runs) != 2:
         raise UsageError("compare takes two runs: predictions files or report folders")
-    figures = compare_runs(*(read_predictions(Path(run)) for run in runs))
+    before, after = (read_predictions(Path(run)) for run in runs)
+    figures = compare_runs(before, after)
     click.echo(present.json_text(figures) if format_ == "json" else render_comparison(figures))
     worse = figures["verdict"] == "worse" or (fail_under or 0) > figures["after"]
     return LIMIT_REACHED if fail_under is not None and worse else 0
