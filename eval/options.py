@@ -14,6 +14,7 @@ from sqlgen.eval.retrieval import run_retrieval
 from sqlgen.eval.runner import Mode, Progress, run_suite
 from sqlgen.eval.suite import SuiteFormat, load_suite
 from sqlgen.eval.unanswerable import run_unanswerable
+from sqlgen.eval.union import run_union
 from sqlgen.generation import Generator, load_generator
 
 __all__ = ["run_from_options"]
@@ -32,6 +33,7 @@ def run_from_options(
     beams: int | None = None,
     retrieval: bool = False,
     per_database: bool = False,
+    union: bool = False,
     perturb: Perturbation | None = None,
     seed: int = 0,
     test_suite: str | Path | None = None,
@@ -49,8 +51,9 @@ def run_from_options(
     for report.json, report.html, summary.md and predictions.jsonl; ``predictions`` a file of its own, ``junit``
     one of JUnit XML. ``generator``
     defaults to the model that the settings name. ``perturb`` changes questions or names, drawn with ``seed``
-    (see ``sqlgen.eval.perturb``). ``test_suite`` is a folder of further instances of the databases;
-    ``unanswerable`` the number of questions put to databases that don't hold the answer. ``render_summary`` turns the figures into text.
+    (see ``sqlgen.eval.perturb``). ``union`` asks over one catalog of all databases. ``test_suite`` is a
+    folder of further instances of the databases; ``unanswerable`` the number of questions put to databases that
+    don't hold the answer. ``render_summary`` turns the figures into text.
     Raises UsageError for options that do not fit together or files that are not there.
     """
     if test_suite is not None and not Path(test_suite).is_dir():
@@ -59,6 +62,8 @@ def run_from_options(
         raise UsageError("--unanswerable measures abstaining alone; leave the other measurements out")
     if junit is not None and (retrieval or unanswerable is not None):
         raise UsageError("--junit needs answers with known SQL; leave --retrieval and --unanswerable out")
+    if union and (retrieval or perturb or test_suite or unanswerable is not None or predictions or junit):
+        raise UsageError("--union measures answers over one catalog; leave the other measurements out")
     if per_database and not retrieval:
         raise UsageError("--per-database belongs to --retrieval")
     if predictions is not None and retrieval:
@@ -84,6 +89,11 @@ def run_from_options(
             write_report(Path(report), figures)
         return figures
     generator = load_generator(settings.model) if generator is None else generator
+    if union:
+        figures = run_union(loaded, generator=generator, limit=limit, settings=settings, progress=progress)
+        if report is not None:
+            write_report(Path(report), figures)
+        return figures
     if unanswerable is not None:
         figures = run_unanswerable(
             loaded, generator=generator, count=unanswerable, seed=seed, settings=settings, progress=progress

@@ -245,6 +245,13 @@ def render_summary(figures: Mapping[str, Any]) -> str:
             f"({_percent(low)} to {_percent(high)} at 95 %)"
         )
         return "\n".join(lines)
+    if figures.get("kind") == "union":
+        low, high = figures["interval"]
+        lines += [
+            f"execution  {_percent(figures['execution_accuracy'])} right ({_percent(low)} to {_percent(high)} at 95 %)",
+            f"database   {_percent(figures['right_database'])} asked the right one",
+        ]
+        return "\n".join(lines)
     if "recall" in figures:
         return "\n".join(lines + _retrieval_lines(figures))
     low, high = figures["intervals"]["execution_accuracy"]

@@ -58,6 +58,7 @@ __all__ = ["eval_"]
 )
 @click.option("--retrieval", is_flag=True, help="Measure retrieval alone.")
 @click.option("--per-database", is_flag=True, help="With --retrieval: the right database is known.")
+@click.option("--union", is_flag=True, help="All databases as one catalog: the right one is not told.")
 @click.option(
     "--perturb",
     type=click.Choice(("abbreviate", "synonyms", "typos", "drop-keys")),
