@@ -15,15 +15,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlgen.errors import ConfigError
+from sqlgen.policy import Policy, bound_values, read_policy
 
-__all__ = ["CONFIG_FILE", "Settings", "load_settings", "nearest"]
+__all__ = ["CONFIG_FILE", "Settings", "load_settings", "nearest", "reload_policy"]
 
 CONFIG_FILE = "sqlgen.toml"
 _PREFIX = "SQLGEN_"
+_CONTEXT_PREFIX = "SQLGEN_POLICY_"
 _OTHER_VARIABLES = frozenset({"SQLGEN_CONFIG", "SQLGEN_DEBUG"})
+
+
+OnEstimate = Literal["refuse", "ask", "run"]
+AuditQuestion = Literal["text", "hash"]
 
 
 def _default_home() -> Path:
@@ -41,7 +47,14 @@ class Settings:
     ``db`` is a SQLAlchemy URL; ``home`` the folder of indexes and the demo database; ``token_budget``
     the word pieces that retrieval may spend; ``min_confidence`` (0 to 1) the confidence below which
     an answer abstains, None for the one measured with the model; ``today`` the day that "last month"
-    refers to, None for the clock's.
+    refers to, None for the clock's; ``policy`` what may be read, and ``policy_file`` the file that it came from.
+
+    ``max_bytes``, ``max_cell_bytes`` and ``max_memory_mib`` bound a result, one cell, and what a query may
+    take of this machine. ``max_estimated_rows`` and ``max_cost`` are compared with what the planner expects
+    before a query runs (None: not at all); beyond them ``on_estimate`` says to refuse, to ask, or to run it
+    and say so. ``audit_log`` is a file that gets one line per question, ``audit_question`` whether that line
+    holds its text or its hash. ``knowledge`` is a folder of files (a domain) that counts beside what people
+    added; ``history`` whether answers and verdicts are kept under ``home``.
 
     >>> Settings().max_rows, Settings(timeout_s=5).timeout_s
     (1000, 5)
@@ -56,6 +69,18 @@ class Settings:
     token_budget: int = 440
     today: date | None = None
     home: Path = field(default_factory=_default_home)
+    policy: Policy = field(default_factory=Policy)
+    policy_file: Path | None = None
+    max_bytes: int = 64 * 2**20
+    max_cell_bytes: int = 2**20
+    max_memory_mib: int = 384
+    max_estimated_rows: float | None = None
+    max_cost: float | None = None
+    on_estimate: OnEstimate = "refuse"
+    audit_log: Path | None = None
+    audit_question: AuditQuestion = "text"
+    knowledge: Path | None = None
+    history: bool = True
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "db")
@@ -91,9 +116,29 @@ def load_settings(
     path = _config_path(Path.cwd() if cwd is None else cwd, environ)
     if path is not None:
         settings = _apply(settings, _from_file(path), f"in {path}", path.parent)
+        settings = replace(settings, policy_file=path)
     settings = _apply(settings, _from_environment(environ), "in the environment", None)
+    settings = replace(settings, policy=_with_context(settings.policy, environ))
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     return _apply(settings, given, "given", None)
+
+
+def reload_policy(path: Path, environ: Mapping[str, str] | None = None) -> Policy:
+    """The policy that the settings file at ``path`` holds now; ConfigError when it cannot be read."""
+    raw = _from_file(path)
+    given = {"policy": raw["policy"]} if "policy" in raw else {}
+    policy = _apply(Settings(), given, f"in {path}", None).policy
+    return _with_context(policy, os.environ if environ is None else environ)
+
+
+def _with_context(policy: Policy, environ: Mapping[str, str]) -> Policy:
+    """The policy with the values of ``SQLGEN_POLICY_<NAME>`` for the names of its row filters."""
+    given = {
+        name.removeprefix(_CONTEXT_PREFIX).lower(): value
+        for name, value in environ.items()
+        if name.startswith(_CONTEXT_PREFIX) and value
+    }
+    return replace(policy, context=bound_values({**dict(policy.context), **given})) if given else policy
 
 
 def _config_path(cwd: Path, environ: Mapping[str, str]) -> Path | None:
@@ -121,7 +166,9 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in environ.items():
-        if not name.startswith(_PREFIX) or name in _OTHER_VARIABLES or name.startswith("SQLGEN_TEST_"):
+        if not name.startswith(_PREFIX) or name in _OTHER_VARIABLES:
+            continue
+        if name.startswith(("SQLGEN_TEST_", _CONTEXT_PREFIX)):
             continue
         key = name.removeprefix(_PREFIX).lower()
         if key not in _READERS:
@@ -142,8 +189,9 @@ def _apply(settings: Settings, given: Mapping[str, Any], where: str, folder: Pat
             changes[key] = reader(value)
         except ValueError as error:
             raise ConfigError(f"setting {key!r} {where}: {error}") from None
-    if folder is not None and "home" in changes:
-        changes["home"] = folder / changes["home"]
+    for key in ("home", "knowledge", "audit_log"):
+        if folder is not None and key in changes:
+            changes[key] = folder / changes[key]
     if folder is not None and "db" in changes:
         changes["db"] = _relative_to(folder, changes["db"])
     return replace(settings, **changes)
@@ -189,10 +237,33 @@ def _day(value: Any) -> date:
         raise ValueError(f"{value!r} is not a date like 2025-12-31") from None
 
 
+def _switch(value: Any) -> bool:
+    words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+    chosen = value if isinstance(value, bool) else words.get(str(value).strip().lower())
+    if chosen is None:
+        raise ValueError(f"{value!r} is neither true nor false")
+    return chosen
+
+
 def _folder(value: Any) -> Path:
     if not isinstance(value, (str, Path)) or not str(value).strip():
         raise ValueError(f"{value!r} is not a folder")
     return Path(value).expanduser()
+
+
+def _file(value: Any) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value).strip() or str(value).endswith(("/", os.sep)):
+        raise ValueError(f"{value!r} is not a file")
+    return Path(value).expanduser()
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"{value!r} is none of {', '.join(words)}")
+        return str(value)
+
+    return read
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -205,4 +276,15 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "token_budget": _number(50, 100_000, int),
     "today": _day,
     "home": _folder,
+    "policy": read_policy,
+    "max_bytes": _number(1_000, 2**31, int),
+    "max_cell_bytes": _number(100, 2**31, int),
+    "max_memory_mib": _number(32, 2**20, int),
+    "max_estimated_rows": _number(1, 1e30, float),
+    "max_cost": _number(0, 1e30, float),
+    "on_estimate": _one_of(get_args(OnEstimate)),
+    "audit_log": _file,
+    "audit_question": _one_of(get_args(AuditQuestion)),
+    "knowledge": _folder,
+    "history": _switch,
 }

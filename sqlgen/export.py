@@ -78,6 +78,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
             {"rule": f.rule, "message": f.message, "span": list(f.span) if f.span else None}
             for f in answer.findings
         ],
+        "warnings": [{"rule": w.rule, "message": w.message} for w in answer.warnings],
         "message": answer.message,
         "model": {
             "name": answer.model.name,

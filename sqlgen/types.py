@@ -159,13 +159,17 @@ class ValueMatch:
 
 @dataclass(frozen=True, slots=True)
 class TermMatch:
-    """A glossary term, metric or document passage named in the question."""
+    """A glossary term, metric or document passage named in the question.
+
+    ``hint`` is what the model reads behind the question; "" for nothing.
+    """
 
     kind: Literal["term", "metric", "document"]
     name: str
     text: str
     source: str
     score: float
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,22 +250,27 @@ class ResultColumn:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Rows that came back. ``truncated`` is True when more rows existed than the limit."""
+    """Rows that came back. ``truncated`` is True when more rows existed than the limit.
+
+    ``notes`` say in words which limits were met: rows, bytes, cells, cost.
+    """
 
     columns: tuple[ResultColumn, ...]
     rows: tuple[tuple[Any, ...], ...]
     truncated: bool = False
     elapsed_s: float = 0.0
+    notes: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one query may use: seconds, rows, bytes of result, and MiB of worker memory."""
+    """What one query may use: seconds, rows, bytes of result and of one cell, and MiB of memory."""
 
     timeout_s: float = 30.0
     max_rows: int = 1000
     max_bytes: int = 64 * 2**20
-    max_memory_mib: int = 1024
+    max_cell_bytes: int = 2**20
+    max_memory_mib: int = 384
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +296,7 @@ class ModelInfo:
 class Answer:
     """The end of the walk: a line of the history, a row of an evaluation, a row of training.
 
+    ``warnings`` say why the figures may mean something else than was asked.
     ``timings_ms`` has the keys retrieve, generate, validate, execute and total.
     """
 
@@ -301,6 +311,7 @@ class Answer:
     citations: tuple[Citation, ...] = ()
     candidates: tuple[tuple[Candidate, Literal["allow", "reject"]], ...] = ()
     findings: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     message: str = ""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     context: RetrievedContext | None = None

@@ -8,18 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sqlgen.catalog.connect import dialect_of, open_engine
+    from sqlgen.catalog.connect import dialect_of, masked_url, open_engine
     from sqlgen.catalog.infer import infer_foreign_keys
     from sqlgen.catalog.introspect import distinct_values, load_catalog, schema_fingerprint
     from sqlgen.catalog.naming import natural_name
+    from sqlgen.catalog.views import read_views
 
 __all__ = [
     "dialect_of",
     "distinct_values",
     "infer_foreign_keys",
     "load_catalog",
+    "masked_url",
     "natural_name",
     "open_engine",
+    "read_views",
     "schema_fingerprint",
 ]
 
@@ -28,8 +31,10 @@ _HOME = {
     "distinct_values": "introspect",
     "infer_foreign_keys": "infer",
     "load_catalog": "introspect",
+    "masked_url": "connect",
     "natural_name": "naming",
     "open_engine": "connect",
+    "read_views": "views",
     "schema_fingerprint": "introspect",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ from sqlgen.catalog.sampling import MAX_VALUE_CHARS, bounded, clean_value, fill,
 from sqlgen.errors import DatabaseError, EmptyDatabase, QueryFailed
 from sqlgen.types import Catalog, Column, Dialect, Table
 
-__all__ = ["distinct_values", "load_catalog", "schema_fingerprint"]
+__all__ = ["distinct_values", "load_catalog", "schema_fingerprint", "separate_reads"]
 
 READ_TIMEOUT_S = 60.0
 FINGERPRINT_TIMEOUT_S = 10.0
@@ -56,12 +56,14 @@ def load_catalog(
     *,
     sample_values: int = 50,
     progress: Callable[[int, int, str], None] | None = None,
+    unsampled: Callable[[Catalog], Mapping[str, frozenset[str]]] | None = None,
 ) -> Catalog:
     """Read tables, views, columns, keys and comments, and a bounded sample of values.
 
     ``sample_values`` is the number of distinct values kept per text column, the most frequent first; 0 reads
     no cell at all, so there are no extremes either. ``progress(done, total, table_key)`` is called before
-    each table is sampled. ``sqlgen.catalog.sampling`` states the bounds. Foreign keys that nobody declared
+    each table is sampled. ``unsampled`` is asked once, with the bare structure, for the columns of each table key
+    whose cells must not be looked at. ``sqlgen.catalog.sampling`` states the bounds. Foreign keys that nobody declared
     are inferred and marked. What could not be read stands in ``Catalog.skipped``, in words.
 
     A SQLite column is what its cells are: a TEXT column that holds only ISO dates is of kind ``date``.
@@ -85,7 +87,9 @@ def load_catalog(
         structure = reader.read(_separate_runs(connection, dialect))
         if not structure.tables:
             raise EmptyDatabase(_empty_message(engine, structure.skipped))
-        tables = fill(connection, dialect, structure, sample_values, progress)
+        bare = Catalog(dialect, tuple(structure.tables), fingerprint)
+        closed = unsampled(bare) if unsampled is not None else {}
+        tables = fill(connection, dialect, structure, sample_values, progress, closed)
     catalog = Catalog(dialect, tuple(tables), fingerprint, tuple(structure.skipped))
     return infer_foreign_keys(catalog)
 
@@ -98,6 +102,13 @@ def _separate_runs(connection: Connection, dialect: Dialect) -> Run:
             return run_bounded(statement)
 
     return run
+
+
+@contextmanager
+def separate_reads(engine: Engine) -> Iterator[Run]:
+    """Runs statements on the system tables, each read-only and in a transaction of its own."""
+    with _connected(engine) as connection:
+        yield _separate_runs(connection, dialect_of(engine))
 
 
 def _empty_message(engine: Engine, skipped: Sequence[str]) -> str:

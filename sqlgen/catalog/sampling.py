@@ -19,7 +19,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -143,8 +143,12 @@ def fill(
     structure: Structure,
     sample_values: int,
     progress: Progress | None,
+    unsampled: Mapping[str, frozenset[str]] | None = None,
 ) -> list[Table]:
-    """The tables of ``structure`` with row estimates, values and extremes; ``skipped`` names what failed."""
+    """The tables of ``structure`` with row estimates, values and extremes; ``skipped`` names what failed.
+
+    No cell is read of the columns that ``unsampled`` names by table key.
+    """
     started = time.monotonic()
     done: dict[str, Table] = {}
     late = 0
@@ -157,7 +161,8 @@ def fill(
             late += 1
             done[table.key] = table
         else:
-            done[table.key] = _fill_table(connection, dialect, structure, table, sample_values)
+            closed = (unsampled or {}).get(table.key, frozenset())
+            done[table.key] = _fill_table(connection, dialect, structure, table, sample_values, closed)
     if late:
         structure.skipped.append(
             f"values of {late} tables: the {TOTAL_TIMEOUT_S:g} s for sampling were used up"
@@ -188,15 +193,23 @@ class _TableReader:
 
 
 def _fill_table(
-    connection: Connection, dialect: Dialect, structure: Structure, table: Table, sample_values: int
+    connection: Connection,
+    dialect: Dialect,
+    structure: Structure,
+    table: Table,
+    sample_values: int,
+    closed: frozenset[str],
 ) -> Table:
+    if all(c.name in closed for c in table.columns):
+        return table
     reader = _TableReader(connection, dialect)
     if not table.is_view and table.row_estimate is None:
         table = replace(table, row_estimate=_bounded_count(reader, dialect, structure, table))
     if sample_values <= 0:
         return table
     columns = list(table.columns)
-    wanted = [i for i, c in enumerate(columns) if dialect == "sqlite" or _is_sampled(c)]
+    is_open = [c.name not in closed for c in columns]
+    wanted = [i for i, c in enumerate(columns) if is_open[i] and (dialect == "sqlite" or _is_sampled(c))]
     limit = max(400, min(SAMPLE_ROWS, SAMPLE_CELLS // max(1, len(wanted))))
     for start in range(0, len(wanted), COLUMNS_PER_QUERY):
         chunk = wanted[start : start + COLUMNS_PER_QUERY]
@@ -212,7 +225,7 @@ def _fill_table(
                 declared = [v for v in columns[index].values if v not in values]
                 columns[index] = replace(columns[index], values=(*values, *declared)[: max(sample_values, 1)])
     if not table.is_view and not reader.failure:
-        _fill_extremes(reader, dialect, structure, table, columns)
+        _fill_extremes(reader, dialect, structure, table, columns, closed)
     if reader.failure:
         structure.skipped.append(f"values of {table.key!r}: {reader.failure}")
     return replace(table, columns=tuple(columns))
@@ -311,9 +324,14 @@ def _fill_sqlite_column(column: Column, cells: Sequence[tuple[str, Any]], limit:
 
 
 def _fill_extremes(
-    reader: _TableReader, dialect: Dialect, structure: Structure, table: Table, columns: list[Column]
+    reader: _TableReader,
+    dialect: Dialect,
+    structure: Structure,
+    table: Table,
+    columns: list[Column],
+    closed: frozenset[str],
 ) -> None:
-    wanted = [i for i, c in enumerate(columns) if c.kind in ("number", "date")]
+    wanted = [i for i, c in enumerate(columns) if c.kind in ("number", "date") and c.name not in closed]
     if not wanted:
         return
     source = quoted_table(table, dialect)

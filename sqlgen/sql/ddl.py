@@ -22,7 +22,7 @@ from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 from sqlgen.errors import SchemaFileError
 from sqlgen.types import Catalog, Column, ColumnKind, Dialect, ForeignKey, Table
 
-__all__ = ["catalog_from_ddl"]
+__all__ = ["catalog_from_ddl", "views_of_ddl"]
 
 MAX_DDL_CHARS = 20_000_000
 
@@ -100,6 +100,21 @@ def catalog_from_ddl(text: str, dialect: Dialect) -> Catalog:
         raise SchemaFileError(
             "the schema file is nested too deeply to be read; simplify its expressions"
         ) from None
+
+
+def views_of_ddl(text: str, dialect: Dialect) -> dict[str, str]:
+    """The query of every view that a schema file creates, by table key; of a file that ``catalog_from_ddl`` reads.
+
+    >>> views_of_ddl("CREATE TABLE a (id INT); CREATE VIEW b AS SELECT id FROM a", "sqlite")
+    {'b': 'SELECT id FROM a'}
+    """
+    reading = _Reading(text.removeprefix("\ufeff"), dialect)
+    reading.catalog()
+    return {
+        Table(draft.name, (), draft.schema).key: draft.query.sql(dialect)
+        for draft in reading.drafts.values()
+        if draft.is_view and draft.query is not None
+    }
 
 
 def _refuse_no_text(text: str) -> None:

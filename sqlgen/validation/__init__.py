@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from sqlgen.policy import Protection
 from sqlgen.sql.parse import Unreadable
 from sqlgen.sql.scope import CatalogNames
 from sqlgen.types import Catalog, Dialect, Finding, Rejection, ValidatedQuery
@@ -19,6 +20,8 @@ from sqlgen.validation.draft import Draft, Rule
 from sqlgen.validation.rules.comments import comments
 from sqlgen.validation.rules.functions import functions
 from sqlgen.validation.rules.names import names
+from sqlgen.validation.rules.policy import policy
+from sqlgen.validation.rules.protection import protection
 from sqlgen.validation.rules.recursion import recursion
 from sqlgen.validation.rules.roundtrip import roundtrip
 from sqlgen.validation.rules.shape import shape
@@ -38,19 +41,26 @@ RULES: tuple[Rule, ...] = (
     types,
     sizes,
     recursion,
+    policy,
     names,
+    protection,
     roundtrip,
 )
 """In this order; the first that objects ends the examination, so each may rely on those before it."""
 
 
 def validate(
-    sql: str, catalog: Catalog, dialect: Dialect, *, max_rows: int | None = None
+    sql: str,
+    catalog: Catalog,
+    dialect: Dialect,
+    *,
+    max_rows: int | None = None,
+    protection: Protection | None = None,
 ) -> ValidatedQuery | Rejection:
     """Judge ``sql`` against ``catalog``. Never raises on any text.
 
     With ``max_rows`` the outermost query gets ``LIMIT max_rows + 1`` unless it has a smaller literal one, so that a
-    driver can tell a whole result from a cut one.
+    driver can tell a whole result from a cut one. With a ``protection`` its own catalogs count, ``catalog`` does not.
 
     >>> from sqlgen.types import Column, Table
     >>> shop = Catalog("sqlite", (Table("orders", (Column("id", "INTEGER", "number"),)),))
@@ -62,7 +72,7 @@ def validate(
     if not isinstance(sql, str):
         raise TypeError(f"sql must be str, not {type(sql).__name__}")
     try:
-        return _examine(sql, catalog, dialect, max_rows)
+        return _examine(sql, catalog, dialect, max_rows, protection)
     except RecursionError:
         pass
     # The caller's own stack may be deep: once more on a fresh one, then it is the statement's fault.
@@ -70,7 +80,7 @@ def validate(
 
     def again() -> None:
         try:
-            verdict.append(_examine(sql, catalog, dialect, max_rows))
+            verdict.append(_examine(sql, catalog, dialect, max_rows, protection))
         except RecursionError:
             verdict.append(
                 Rejection(sql, (Finding("too_deep", "the statement nests too deeply to be read"),))
@@ -83,9 +93,13 @@ def validate(
 
 
 def _examine(
-    sql: str, catalog: Catalog, dialect: Dialect, max_rows: int | None
+    sql: str, catalog: Catalog, dialect: Dialect, max_rows: int | None, rules: Protection | None
 ) -> ValidatedQuery | Rejection:
-    draft = Draft(sql, _names(catalog, dialect), dialect, max_rows)
+    if rules is None:
+        draft = Draft(sql, _names(catalog, dialect), dialect, max_rows)
+    else:
+        visible, whole = _names(rules.visible, dialect), _names(rules.catalog, dialect)
+        draft = Draft(sql, visible, dialect, max_rows, rules, whole)
     for rule in RULES:
         try:
             findings = tuple(rule(draft))
@@ -94,7 +108,7 @@ def _examine(
         if findings:
             return Rejection(sql, findings)
     reads = draft.reads
-    return ValidatedQuery(draft.canonical, dialect, reads.tables, reads.columns)
+    return ValidatedQuery(draft.canonical, dialect, reads.tables, reads.columns, draft.warnings)
 
 
 _CACHE_SIZE = 64

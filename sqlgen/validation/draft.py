@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cached_property
 
+from sqlgen.policy import Protection
 from sqlgen.sql.parse import Scan, Statement, limit_rows, parse, render, scan
 from sqlgen.sql.scope import CatalogNames, Reads, resolve
+from sqlgen.sql.warnings import warnings_of
 from sqlgen.types import Dialect, Finding
 
 __all__ = ["Draft", "Rule"]
@@ -15,14 +17,25 @@ __all__ = ["Draft", "Rule"]
 class Draft:
     """Text, then tokens, tree, names and canonical text, each made when a rule first asks.
 
-    Asking may raise ``Unreadable``, which the examination turns into a finding.
+    Asking may raise ``Unreadable``, which the examination turns into a finding. With a ``protection``, ``names`` are
+    those that it leaves visible and ``whole`` those of the whole catalog.
     """
 
-    def __init__(self, text: str, names: CatalogNames, dialect: Dialect, max_rows: int | None) -> None:
+    def __init__(
+        self,
+        text: str,
+        names: CatalogNames,
+        dialect: Dialect,
+        max_rows: int | None,
+        protection: Protection | None = None,
+        whole: CatalogNames | None = None,
+    ) -> None:
         self.text = text
         self.names = names
         self.dialect: Dialect = dialect
         self.max_rows = max_rows
+        self.protection = protection
+        self.whole = whole
 
     @cached_property
     def scan(self) -> Scan:
@@ -38,6 +51,11 @@ class Draft:
     def reads(self) -> Reads:
         """What the names lead to."""
         return resolve(self.statement, self.names)
+
+    @cached_property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What may be wrong with the figures although the query may run."""
+        return warnings_of(self.statement, self.names)
 
     @cached_property
     def query(self) -> str:
