@@ -5,6 +5,7 @@
     SqlgenError                 exit code 1
     ├── UsageError              2   the caller asked for something that cannot be
     │   ├── ConfigError             sqlgen.toml, environment or flags
+    │   │   └── AuditFailed             the audit log cannot be written, so nothing is answered
     │   └── SchemaFileError         DDL text that does not parse (line and column named)
     ├── DatabaseError           5   the database, its driver or the way to it
     │   ├── ConnectionFailed        not reachable, no such file, wrong password, unknown scheme
@@ -12,7 +13,8 @@
     │   └── QueryFailed             the engine refused or broke off a validated query
     ├── LimitReached            6   time, rows, bytes, memory or cost
     ├── ModelUnavailable        7   weights missing, damaged or of another version
-    └── IndexUnusable           1   the index could not be read or rebuilt
+    ├── IndexUnusable           1   the index could not be read or rebuilt
+    └── StoreUnusable           1   knowledge or history: damaged, locked, or not to be written
 
 Every message is one line for a person: what is wrong, and what to do. Secrets never enter one.
 """
@@ -20,6 +22,7 @@ Every message is one line for a person: what is wrong, and what to do. Secrets n
 from __future__ import annotations
 
 __all__ = [
+    "AuditFailed",
     "ConfigError",
     "ConnectionFailed",
     "DatabaseError",
@@ -30,6 +33,7 @@ __all__ = [
     "QueryFailed",
     "SchemaFileError",
     "SqlgenError",
+    "StoreUnusable",
     "UsageError",
 ]
 
@@ -52,6 +56,10 @@ class UsageError(SqlgenError):
 
 class ConfigError(UsageError):
     """A setting is unknown or has a value that makes no sense."""
+
+
+class AuditFailed(ConfigError):
+    """The audit log that the settings ask for cannot be written, so nothing is answered."""
 
 
 class SchemaFileError(UsageError):
@@ -99,3 +107,7 @@ class ModelUnavailable(SqlgenError):
 
 class IndexUnusable(SqlgenError):
     """The retrieval index could not be read nor rebuilt."""
+
+
+class StoreUnusable(SqlgenError):
+    """The file of the knowledge or of the history is damaged, locked, or not to be written."""

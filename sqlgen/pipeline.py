@@ -6,6 +6,7 @@ before the first use.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import tempfile
@@ -14,7 +15,7 @@ import time
 import unicodedata
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+from sqlgen.audit import AuditLog, audited, current_entry
 from sqlgen.config import Settings, load_settings, nearest
+from sqlgen.enforcement import Enforcement
 from sqlgen.errors import (
     IndexUnusable,
     LimitReached,
@@ -30,9 +33,12 @@ from sqlgen.errors import (
     QueryFailed,
     SchemaFileError,
     SqlgenError,
+    StoreUnusable,
     UsageError,
 )
 from sqlgen.export import answer_document, to_arrow, to_pandas, to_polars
+from sqlgen.history import History, Line, line_of
+from sqlgen.policy import Protection
 from sqlgen.types import (
     Answer,
     Candidate,
@@ -54,18 +60,26 @@ from sqlgen.types import (
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from sqlgen.execution import Driver
+    from sqlgen.execution import Driver, RowStream
+    from sqlgen.execution.login import LoginReport
     from sqlgen.generation import Generator
     from sqlgen.generation.choice import Chooser, Trial
-    from sqlgen.knowledge import Term
+    from sqlgen.knowledge import Description, Item, Knowledge, Term
     from sqlgen.registry import Registry
     from sqlgen.retrieval import Index
     from sqlgen.retrieval.embedder import Embedder
+    from sqlgen.retrieval.recall import Recalled
+    from sqlgen.retrieval.standins import Scene
 
-__all__ = ["MAX_QUESTION_BYTES", "Database", "Progress", "Reply", "confidence_of", "connect"]
+__all__ = ["MAX_QUESTION_BYTES", "Confirm", "Database", "Progress", "Reply", "confidence_of", "connect"]
 
 MAX_QUESTION_BYTES = 8192
+_log = logging.getLogger("sqlgen.pipeline")
+VERIFIED = "verified query"
 _CATALOG_FILE = "catalog.json"
+_KNOWLEDGE_FILE = "knowledge.sqlite"
+# How sure an answer is that somebody vouched for, as it stands or with a literal exchanged.
+_VOUCHED, _ADAPTED = 0.99, 0.9
 _INDEX_FILE = "index.sqlite"
 _TABLES_FOR_MODEL = 10
 _EXECUTIONS = 4
@@ -87,10 +101,40 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int, label: str, /) -> None: ...
 
 
-class Reply(Answer):
-    """An ``Answer`` in the hands of whoever asked: it turns itself into documents and frames."""
+class Confirm(Protocol):
+    """Is asked, in one line, whether a costly query shall run."""
 
-    __slots__ = ()
+    def __call__(self, question: str, /) -> bool: ...
+
+
+class Reply(Answer):
+    """An ``Answer`` in the hands of whoever asked: it turns itself into documents and frames, and takes a verdict."""
+
+    __slots__ = ("_database", "_written")
+
+    def accept(self) -> None:
+        """Say that this answer is right: from now on its question is answered by its SQL, and retraining learns it.
+
+        UsageError for an answer without SQL.
+        """
+        self._home().accept(self._line())
+
+    def reject(self) -> None:
+        """Say that this answer is wrong; a verified query that it was taken from is removed (``undo`` brings it back)."""
+        self._home().reject(self._line())
+
+    def correct(self, sql: str) -> ValidatedQuery | Rejection:
+        """Give the right SQL: from now on it answers the question. A Rejection says why it may not, and keeps nothing."""
+        return self._home().correct(self._line(), sql)
+
+    def _home(self) -> Database:
+        database: Database | None = getattr(self, "_database", None)
+        if database is None:
+            raise UsageError("this answer was copied from its database; give the verdict with sqlgen feedback")
+        return database
+
+    def _line(self) -> Line:
+        return line_of(self, database=self._home().identity, written=getattr(self, "_written", self.sql))
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``sqlgen ask --format json`` prints."""
@@ -125,19 +169,34 @@ def connect(
     generator: Generator | None = None,
     terms: Iterable[Term] = (),
     progress: Progress | None = None,
+    policy_context: Mapping[str, Any] | None = None,
+    confirm: Confirm | None = None,
+    user: str | None = None,
 ) -> Database:
     """Open a database to ask: a URL or a SQLAlchemy engine, or DDL text alone with ``schema_file``.
 
     Without ``url`` the setting ``db`` counts. ``settings`` default to what sqlgen.toml and the environment
     say. With ``schema_file`` there is no database: answers carry SQL in ``dialect`` (default sqlite) and no
-    rows. ``terms`` are the words of the business. Raises ConnectionFailed, UsageError or SchemaFileError.
+    rows. ``terms`` are the words of the business; ``policy_context`` gives values for the names in the policy's row
+    filters. ``confirm`` is asked about a query over the planner's
+    limits where the setting ``on_estimate`` is ask. ``user`` is who asks, for the audit log. Raises
+    ConnectionFailed, UsageError or SchemaFileError.
     """
     settings = load_settings() if settings is None else settings
     if schema_file is not None:
         if url is not None:
             raise UsageError("give a database or a schema file, not both")
-        catalog = _catalog_of_file(Path(schema_file), check_dialect(dialect or "sqlite"))
-        return Database(settings, catalog=catalog, generator=generator, terms=terms, progress=progress)
+        catalog, views = _catalog_of_file(Path(schema_file), check_dialect(dialect or "sqlite"))
+        return Database(
+            settings,
+            catalog=catalog,
+            views=views,
+            generator=generator,
+            terms=terms,
+            progress=progress,
+            policy_context=policy_context,
+            user=user,
+        )
     target = settings.db if url is None else url
     if target is None:
         raise UsageError('no database; give --db URL, set SQLGEN_DB, or write db = "…" into sqlgen.toml')
@@ -153,6 +212,9 @@ def connect(
         generator=generator,
         terms=terms,
         progress=progress,
+        policy_context=policy_context,
+        confirm=confirm,
+        user=user,
     )
     if dialect is not None and dialect != database.dialect:
         database.close()
@@ -211,6 +273,10 @@ class _Allowed:
     query: ValidatedQuery
     confidence: float
     doubt: str = ""
+    # The query as the model wrote it, with stand-ins, is what the chooser was fitted to judge.
+    seen: ValidatedQuery | None = None
+    used: frozenset[str] = frozenset()
+    written: str = ""
 
 
 class _Once:
@@ -306,9 +372,13 @@ class Database:
         engine: Engine | None = None,
         owns_engine: bool = False,
         catalog: Catalog | None = None,
+        views: Mapping[str, str] | None = None,
         generator: Generator | None = None,
         terms: Iterable[Term] = (),
         progress: Progress | None = None,
+        policy_context: Mapping[str, Any] | None = None,
+        confirm: Confirm | None = None,
+        user: str | None = None,
     ) -> None:
         if (engine is None) == (catalog is None):
             raise UsageError("a Database is made by sqlgen.connect(url) or sqlgen.connect(schema_file=…)")
@@ -316,7 +386,15 @@ class Database:
         self._engine = engine
         self._owns_engine = owns_engine
         self._progress = progress
+        self._confirm = confirm
+        self._audit = (
+            None
+            if settings.audit_log is None
+            else AuditLog(settings.audit_log, hash_questions=settings.audit_question == "hash", user=user)
+        )
         self._catalog = catalog
+        self._enforcement = Enforcement(settings, policy_context, views)
+        self._protection: Protection | None = None
         self._index: Index | None = None
         self._index_fingerprint = ""
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -328,6 +406,10 @@ class Database:
         self._driver = _Once(self._open_driver)
         self._embedder = _Once(_load_embedder)
         self._terms = tuple(terms)
+        self._user = user or ""
+        self._knowledge: Knowledge | None = None
+        self._history = History(settings.home)
+        self._described: tuple[Catalog, tuple[Description, ...], Catalog] | None = None
         if engine is None:
             assert catalog is not None
             self._dialect = catalog.dialect
@@ -365,9 +447,35 @@ class Database:
         return self._adapters
 
     @property
+    def knowledge(self) -> Knowledge:
+        """Terms, metrics, documents and verified queries of this database."""
+        from sqlgen.knowledge import Knowledge
+
+        with self._schema_lock:
+            if self._knowledge is None:
+                self._knowledge = Knowledge(
+                    self._folder() / _KNOWLEDGE_FILE,
+                    judge=self._objection,
+                    given=self._terms,
+                    folder=self._settings.knowledge,
+                    who=self._user,
+                )
+            return self._knowledge
+
+    @property
+    def history(self) -> History:
+        """The answers and verdicts of all databases under the same ``home``."""
+        return self._history
+
+    @property
+    def identity(self) -> str:
+        """What tells this database apart in the history."""
+        return "memory" if self._is_in_memory() else self._folder().name
+
+    @property
     def catalog(self) -> Catalog:
-        """The description of the schema, up to date."""
-        return self._current_catalog()
+        """The description of what may be seen of the schema, up to date."""
+        return self._with_descriptions(self._current_catalog())
 
     def warm(self, *, execute: bool = True) -> None:
         """Begin in the background what the first question waits for: the model and the driver."""
@@ -386,29 +494,70 @@ class Database:
         beams: int | None = None,
         max_rows: int | None = None,
         timeout_s: float | None = None,
+        policy_context: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Answer a question in plain words.
 
         The status tells what came of it: ``answered``; ``rejected`` (nothing the model wrote passed
         validation); ``abstained`` (not sure enough, or nothing in this database to answer from);
         ``error`` (the database refused every query that passed). With ``execute=False``, or without a
-        database, an answered question has SQL and no result. Raises UsageError for a text that is no
+        database, an answered question has SQL and no result. ``policy_context`` gives values for the names in
+        the policy's row filters, for this question. Raises UsageError for a text that is no
         question, ConnectionFailed, EmptyDatabase, LimitReached, ModelUnavailable.
         """
         self._check_open()
-        text = check_question(text)
-        limits = Limits(
-            timeout_s=self._settings.timeout_s if timeout_s is None else timeout_s,
-            max_rows=self._settings.max_rows if max_rows is None else max_rows,
-        )
+        limits = self._limits(timeout_s, max_rows)
         execute = execute and self._engine is not None
         beams = self._settings.beams if beams is None else beams
-        self.warm(execute=execute)
-        reply = self._walk(text, limits, beams, execute)
-        # A schema that changed between reading it and running the query deserves one fresh attempt.
-        if reply.status == "error" and self._has_drifted():
-            reply = self._walk(text, limits, beams, execute)
+        with audited(self._audit, "ask", self._name(), text) as entry:
+            text = check_question(text)
+            self.warm(execute=execute)
+            context = self._enforcement.context(policy_context)
+            reply = self._walk(text, limits, beams, execute, context)
+            # A schema that changed between reading it and running the query deserves one fresh attempt.
+            if reply.status == "error" and self._has_drifted():
+                reply = self._walk(text, limits, beams, execute, context)
+            entry.fields |= _audited_fields(reply)
+        self._keep(reply)
         return reply
+
+    def stream(
+        self,
+        sql: str,
+        *,
+        batch_rows: int = 10_000,
+        timeout_s: float | None = None,
+        policy_context: Mapping[str, Any] | None = None,
+    ) -> RowStream | Rejection:
+        """Run SQL that passes validation and hand out all of its rows in batches, or say why it may not run.
+
+        Memory stays constant whatever the number of rows: a batch has at most ``batch_rows`` rows and about a
+        mebibyte. The time limit counts for each batch. Use it in a ``with`` block.
+        """
+        self._check_open()
+        if self._engine is None:
+            raise UsageError("a schema file has no rows; connect to a database")
+        limits = self._limits(timeout_s, batch_rows)
+        with audited(self._audit, "stream", self._name()) as entry:
+            outcome = self._checked(sql, policy_context=policy_context)
+            entry.fields |= _verdict_fields(outcome, sql)
+            if isinstance(outcome, Rejection):
+                return outcome
+            driver: Driver = self._driver.get()
+            self._require_cheap(driver, outcome, limits)
+            began = time.perf_counter()
+            rows = driver.stream(outcome, limits)
+            entry.add_run(outcome.sql, "streaming", None, time.perf_counter() - began)
+        return rows
+
+    def inspect_login(self) -> LoginReport:
+        """What the login of this connection could do beyond reading; UsageError without a database."""
+        self._check_open()
+        if self._engine is None:
+            raise UsageError("a schema file has no login; connect to a database")
+        from sqlgen.execution.login import inspect_login
+
+        return inspect_login(self._engine, self._dialect)
 
     def ask_many(
         self, texts: Iterable[str], *, workers: int | None = None, execute: bool = True
@@ -452,7 +601,7 @@ class Database:
             count_tokens = self._generator.get().count_tokens
         except ModelUnavailable:
             count_tokens = _estimate_tokens
-        context = self._retrieve(text, k or _TABLES_FOR_MODEL, count_tokens)[1]
+        context = self._retrieve(text, k or _TABLES_FOR_MODEL, count_tokens)[1].found
         if k is None or len(context.tables) <= k:
             return context
         from sqlgen.catalog import natural_name
@@ -469,21 +618,41 @@ class Database:
             omitted=(*context.omitted, *(piece.table.key for piece in context.tables[k:])),
         )
 
-    def check(self, sql: str, *, dialect: Dialect | None = None) -> ValidatedQuery | Rejection:
+    def check(
+        self,
+        sql: str,
+        *,
+        dialect: Dialect | None = None,
+        policy_context: Mapping[str, Any] | None = None,
+    ) -> ValidatedQuery | Rejection:
         """Only the validation: may this SQL run here?
 
         ``dialect`` is what the SQL is written in, when a schema file stands for databases of several;
-        a live database takes its own only.
+        a live database takes its own only. ``policy_context`` is as for ``ask``.
         """
         self._check_open()
+        with audited(self._audit, "check", self._name()) as entry:
+            outcome = self._checked(sql, dialect, policy_context)
+            entry.fields |= _verdict_fields(outcome, sql)
+        return outcome
+
+    def _checked(
+        self, sql: str, dialect: Dialect | None = None, policy_context: Mapping[str, Any] | None = None
+    ) -> ValidatedQuery | Rejection:
         from sqlgen.validation import validate
 
         dialect = self._dialect if dialect is None else check_dialect(dialect)
         if dialect != self._dialect and self._engine is not None:
             message = f"this database speaks {self._dialect}, not {dialect}"
             return Rejection(sql, (Finding("dialect", message),))
-        catalog = replace(self._current_catalog(), dialect=dialect)
-        return validate(sql, catalog, dialect)
+        catalog, protection = self._current_catalog(), self._protection
+        if protection is None:
+            return validate(sql, replace(catalog, dialect=dialect), dialect)
+        if dialect != self._dialect:
+            protection = self._enforcement.protection(replace(protection.catalog, dialect=dialect))
+        if protection is not None:
+            protection = replace(protection, context=self._enforcement.context(policy_context))
+        return validate(sql, catalog, dialect, protection=protection)
 
     def refresh(self, *, rebuild: bool = True) -> dict[str, object]:
         """Read the schema and its values anew and build the index from them; returns its status.
@@ -506,7 +675,7 @@ class Database:
         ``state`` is missing, current, stale or unreadable.
         """
         self._check_open()
-        from sqlgen.retrieval.store import open_file
+        from sqlgen.retrieval.sqlite_store import open_file
 
         path = self._folder() / _INDEX_FILE
         if not path.exists():
@@ -539,6 +708,9 @@ class Database:
             driver.close()
         with self._schema_lock:
             self._drop_index()
+            if self._knowledge is not None:
+                self._knowledge.close()
+        self._history.close()
         if self._engine is not None and self._owns_engine:
             self._engine.dispose()
         if self._scratch is not None:
@@ -550,24 +722,30 @@ class Database:
 
     # The walk of one question.
 
-    def _walk(self, text: str, limits: Limits, beams: int, execute: bool) -> Reply:
+    def _walk(
+        self, text: str, limits: Limits, beams: int, execute: bool, policy_context: Mapping[str, Any]
+    ) -> Reply:
         clock = _Clock()
         generator: Generator = self._generator.get()
         with clock("retrieve"):
-            catalog, context = self._retrieve(text, _TABLES_FOR_MODEL, generator.count_tokens)
+            catalog, scene = self._retrieve(text, _TABLES_FOR_MODEL, generator.count_tokens)
+            context = scene.found
+            recalled = self._recall(text, context)
         question = Question(text, self._dialect, id=uuid.uuid4().hex, today=self._settings.today)
 
         def reply(status: Literal["answered", "rejected", "abstained", "error"], **rest: Any) -> Reply:
-            return Reply(
+            made = Reply(
                 question=question,
                 status=status,
                 dialect=self._dialect,
-                model=generator.info,
+                model=generator.info if recalled is None else ModelInfo(VERIFIED, recalled.id),
                 id=question.id,
                 context=context,
                 timings_ms=clock.timings_ms(),
                 **{"sql": "", **rest},
             )
+            object.__setattr__(made, "_database", self)
+            return made
 
         if not any(map(str.isalnum, text)):
             return reply("abstained", message="the question holds no word; say what you want to know")
@@ -576,8 +754,42 @@ class Database:
                 "abstained",
                 message="nothing in this database seems to be about that; name a table or column it holds",
             )
+        notes = list(scene.notes)
+        if recalled is not None:
+            with clock("validate"):
+                answer = self._reuse(recalled, catalog, policy_context)
+            if isinstance(answer, _Allowed):
+                with clock("execute"):
+                    chosen, result, failures = self._take_likeliest([answer], limits, execute)
+                judged = ((answer.candidate, "allow"),)
+                if chosen is None:
+                    return reply(
+                        "error",
+                        sql=answer.query.sql,
+                        candidates=judged,
+                        findings=failures,
+                        message="the database refused the verified query: " + _first(failures),
+                    )
+                return _written(
+                    reply(
+                        "answered",
+                        sql=answer.query.sql,
+                        result=result,
+                        confidence=answer.confidence,
+                        candidates=judged,
+                        findings=result.notes if result else (),
+                        warnings=answer.query.warnings,
+                        citations=(_cite_query(recalled), *_cite(answer.query, context)),
+                        message=answer.doubt,
+                    ),
+                    answer.candidate.sql,
+                )
+            notes.append(answer)
+            recalled = None
         with clock("generate"):
-            candidates, p_unanswerable = _part(generator.generate(question, context, beams=beams))
+            candidates, p_unanswerable = _part(
+                generator.generate(replace(question, text=scene.text), scene.context, beams=beams)
+            )
         if not candidates:
             return reply(
                 "abstained",
@@ -587,8 +799,24 @@ class Database:
                 "naming the things and the figures you want",
             )
         with clock("validate"):
-            allowed, verdicts, findings = self._judge(candidates, catalog)
+            allowed, verdicts, findings = self._judge(candidates, catalog, policy_context, scene)
+        plain = self._plainer(scene) if scene.stand_ins and not _uses_all(allowed, scene) else None
+        if plain is not None:
+            # The name of a figure may lead the model astray; a plain word in its place does not.
+            with clock("generate"):
+                more, _ = _part(
+                    generator.generate(replace(question, text=plain.text), plain.context, beams=beams)
+                )
+            with clock("validate"):
+                others, other_verdicts, other_findings = self._judge(more, catalog, policy_context, plain)
+            if _uses_all(others, plain):
+                scene, p_unanswerable = plain, 0.0
+                candidates, allowed, verdicts, findings = more, others, other_verdicts, other_findings
         judged = tuple(zip(candidates, verdicts, strict=True))
+        if scene.stand_ins:
+            allowed, missed = _of_definitions(allowed, scene, findings)
+            if missed:
+                notes.append(missed)
         if not allowed:
             return reply(
                 "rejected",
@@ -598,7 +826,9 @@ class Database:
                 message="no query that the model wrote passed validation: " + _first(findings),
             )
         with clock("execute"):
-            chosen, result, failures = self._choose(text, context, allowed, limits, execute, p_unanswerable)
+            chosen, result, failures = self._choose(
+                scene.text, scene.context, allowed, limits, execute, p_unanswerable
+            )
         if chosen is None:
             return reply(
                 "error",
@@ -619,33 +849,169 @@ class Database:
                 else f"not sure enough (confidence {chosen.confidence:.2f}, wanted {wanted:.2f})"
                 f"{_because(chosen.doubt)}; say the question more precisely",
             )
-        return reply(
-            "answered",
-            sql=chosen.query.sql,
-            result=result,
-            confidence=chosen.confidence,
-            candidates=judged,
-            findings=chosen.query.warnings,
-            citations=_cite(chosen.query, context),
-            message=_UNSURE + _because(chosen.doubt) if chosen.confidence < _SURE else "",
+        if chosen.confidence < _SURE:
+            notes.append(_UNSURE + _because(chosen.doubt))
+        return _written(
+            reply(
+                "answered",
+                sql=chosen.query.sql,
+                result=result,
+                confidence=chosen.confidence,
+                candidates=judged,
+                findings=result.notes if result else (),
+                warnings=chosen.query.warnings,
+                citations=_cite(chosen.query, context),
+                message="; ".join(notes),
+            ),
+            chosen.written or chosen.candidate.sql,
         )
 
+    def _plainer(self, scene: Scene) -> Scene | None:
+        from sqlgen.knowledge import find_named
+        from sqlgen.retrieval.standins import neutral_scene
+
+        return neutral_scene(scene, find_named(scene.text, self.knowledge.snapshot().terms))
+
+    def _recall(self, text: str, context: RetrievedContext) -> Recalled | None:
+        """A verified query for this very question, if there is one."""
+        verified = self.knowledge.snapshot().verified
+        if not verified:
+            return None
+        from sqlgen.retrieval.recall import recall
+
+        return recall(text, verified, context.values, self._dialect, self._settings.today)
+
+    def _reuse(
+        self, recalled: Recalled, catalog: Catalog, policy_context: Mapping[str, Any]
+    ) -> _Allowed | str:
+        """The verified query as a candidate that validation let pass, or in words why it can't be used any more."""
+        sure = _VOUCHED if not recalled.exchanged else _ADAPTED
+        candidate = Candidate(recalled.sql, math.log(sure), VERIFIED, recalled.id)
+        allowed, _, findings = self._judge((candidate,), catalog, policy_context)
+        if not allowed:
+            return f"the verified query {recalled.id} no longer fits this database: {_first(findings)}"
+        changed = ", ".join(f"{old} → {new}" for old, new in recalled.exchanged)
+        doubt = f'adapted from the verified query "{recalled.verified.question}": {changed}' if changed else ""
+        return replace(allowed[0], confidence=sure, doubt=doubt)
+
+    # What people say of answers.
+
+    def accept(self, line: Line) -> None:
+        """Take an answer of the history for right: ``Reply.accept`` and ``sqlgen feedback --right``."""
+        sql = line.written or line.sql
+        if not sql or line.status != "answered":
+            raise UsageError(f"this answer has no SQL to accept (status {line.status}); give it with --sql")
+        self._vouch(line, sql, "right", "accepted answer")
+
+    def reject(self, line: Line) -> None:
+        """Take an answer of the history for wrong."""
+        self._check_mine(line)
+        if line.model.startswith(VERIFIED):
+            used = line.model.removeprefix(VERIFIED).strip()
+            if any(entry.id == used and entry.is_stored for entry in self.knowledge.entries("query")):
+                self.knowledge.remove(used)
+        if self._settings.history:
+            self._history.judge(line.id, "wrong", user=self._user)
+
+    def correct(self, line: Line, sql: str) -> ValidatedQuery | Rejection:
+        """Give the right SQL for an answer of the history; it answers the question from now on."""
+        self._check_mine(line)
+        outcome = self.check(sql)
+        if isinstance(outcome, ValidatedQuery):
+            self._vouch(line, sql.strip().rstrip("; \n"), "corrected", "correction")
+        return outcome
+
+    def _vouch(self, line: Line, sql: str, verdict: Literal["right", "corrected"], source: str) -> None:
+        self._check_mine(line)
+        refused = self.knowledge.add_query(line.question, sql, source=source, why=f"feedback {line.id[:8]}")
+        if isinstance(refused, Rejection):
+            raise UsageError(f"its SQL no longer fits this database: {_first(refused.findings)}")
+        if self._settings.history:
+            self._history.judge(line.id, verdict, sql, user=self._user)
+
+    def _check_mine(self, line: Line) -> None:
+        self._check_open()
+        if line.database != self.identity:
+            raise UsageError(f"that answer was about another database ({line.url}); give it with --db")
+
+    def _keep(self, reply: Reply) -> None:
+        if not self._settings.history:
+            return
+        try:
+            self._history.add(
+                reply,
+                database=self.identity,
+                url=self._name(),
+                context=self._index_fingerprint,
+                written=getattr(reply, "_written", ""),
+                user=self._user,
+            )
+        except StoreUnusable as error:
+            # An answer is worth more than its line in the history.
+            _log.warning("%s", error)
+
+    def _objection(self, item: Item) -> Rejection | None:
+        """Why an item cannot be used with this database, or None."""
+        from sqlgen.knowledge import Description, Term, Verified
+        from sqlgen.sql.standins import NotExpressible, read_definition
+        from sqlgen.validation import validate
+
+        catalog = self._current_catalog()
+        if isinstance(item, Verified):
+            outcome = self._checked(item.sql)
+            return outcome if isinstance(outcome, Rejection) else None
+        if isinstance(item, Description):
+            names = {t.key.casefold() for t in catalog.tables} | {t.name.casefold() for t in catalog.tables}
+            names |= {f"{name}.{c.name}".casefold() for t in catalog.tables for name in (t.key, t.name) for c in t.columns}
+            if item.name.casefold() not in names:
+                return Rejection("", (Finding("knowledge", f"this database has no {item.name}"),))
+        if not isinstance(item, Term) or not item.sql_for(self._dialect):
+            return None
+        sql = item.sql_for(self._dialect)
+        try:
+            definition = read_definition(sql, catalog, self._dialect, item.tables, item.filters)
+        except NotExpressible as reason:
+            return Rejection(sql, (Finding("definition", str(reason)),))
+        outcome = validate(definition.probe(), catalog, self._dialect, protection=self._protection)
+        return outcome if isinstance(outcome, Rejection) else None
+
     def _judge(
-        self, candidates: Sequence[Candidate], catalog: Catalog
+        self,
+        candidates: Sequence[Candidate],
+        catalog: Catalog,
+        policy_context: Mapping[str, Any],
+        scene: Scene | None = None,
     ) -> tuple[list[_Allowed], list[Verdict], tuple[Finding, ...]]:
         from sqlgen.validation import validate
 
+        protection = self._protection
+        if protection is not None:
+            protection = replace(protection, context=policy_context)
         allowed: list[_Allowed] = []
         verdicts: list[Verdict] = []
         findings: dict[str, Finding] = {}
         for candidate in candidates:
-            outcome = validate(candidate.sql, catalog, self._dialect)
+            written, used = _expanded(candidate.sql, scene, catalog)
+            if isinstance(written, Finding):
+                verdicts.append("reject")
+                findings.setdefault(written.message, written)
+                continue
+            outcome = validate(written, catalog, self._dialect, protection=protection)
             if isinstance(outcome, Rejection):
                 verdicts.append("reject")
                 findings.update({f.message: f for f in outcome.findings if f.message not in findings})
             else:
                 verdicts.append("allow")
-                allowed.append(_Allowed(candidate, outcome, confidence_of(candidate)))
+                seen: ValidatedQuery | Rejection = outcome
+                if scene and used:
+                    seen = validate(candidate.sql, scene.catalog, self._dialect)
+                elif protection is not None:
+                    # The chooser knows queries as models write them, not as a policy rewrites them.
+                    seen = validate(written, catalog, self._dialect)
+                seen = outcome if isinstance(seen, Rejection) else seen
+                allowed.append(
+                    _Allowed(candidate, outcome, confidence_of(candidate), "", seen, used, written)
+                )
         return allowed, verdicts, tuple(findings.values())
 
     def _choose(
@@ -681,7 +1047,7 @@ class Database:
         results = [outcome if isinstance(outcome, Result) else None for outcome in outcomes]
         trials = [
             trial_of(
-                attempt.query,
+                attempt.seen or attempt.query,
                 attempt.candidate.logprob,
                 result,
                 group=group,
@@ -716,7 +1082,7 @@ class Database:
                 continue
             timeout_s = min(limits.timeout_s, rivals_s) if is_rival else limits.timeout_s
             try:
-                found.append(driver.execute(attempt.query, replace(limits, timeout_s=timeout_s)))
+                found.append(self._run(driver, attempt.query, replace(limits, timeout_s=timeout_s)))
                 began, is_rival = began if is_rival else time.perf_counter(), True
             except QueryFailed as error:
                 found.append(Finding("execution", str(error)))
@@ -725,6 +1091,55 @@ class Database:
                     raise
                 found.append(Finding("execution", str(error)))
         return found
+
+    def _run(self, driver: Driver, query: ValidatedQuery, limits: Limits) -> Result:
+        """The query's rows, if its planner lets it run; what ran is noted for the audit log."""
+        note = self._require_cheap(driver, query, limits)
+        began = time.perf_counter()
+        try:
+            result = driver.execute(query, limits)
+        except SqlgenError as error:
+            current_entry().add_run(query.sql, type(error).__name__, None, time.perf_counter() - began)
+            raise
+        current_entry().add_run(query.sql, "ok", len(result.rows), result.elapsed_s)
+        return replace(result, notes=(*result.notes, note)) if note else result
+
+    def _require_cheap(self, driver: Driver, query: ValidatedQuery, limits: Limits) -> Finding | None:
+        """LimitReached for a query that the planner finds too costly; a note when it may run all the same."""
+        settings = self._settings
+        if settings.max_estimated_rows is None and settings.max_cost is None:
+            return None
+        from sqlgen.execution.cost import excess
+
+        estimate = driver.estimate(query, limits)
+        if estimate is None:
+            return None
+        over = excess(estimate, settings.max_estimated_rows, settings.max_cost)
+        if not over:
+            return None
+        if settings.on_estimate == "run" or (
+            settings.on_estimate == "ask" and self._confirm is not None and self._confirm(f"{over}; run it?")
+        ):
+            return Finding("cost", over)
+        raise LimitReached(f"{over}; narrow the question, or raise the limit", "cost")
+
+    def _limits(self, timeout_s: float | None, max_rows: int | None) -> Limits:
+        settings = self._settings
+        return Limits(
+            timeout_s=settings.timeout_s if timeout_s is None else timeout_s,
+            max_rows=settings.max_rows if max_rows is None else max_rows,
+            max_bytes=settings.max_bytes,
+            max_cell_bytes=settings.max_cell_bytes,
+            max_memory_mib=settings.max_memory_mib,
+        )
+
+    def _name(self) -> str:
+        """The database in a line of the audit log, without any secret."""
+        if self._engine is None:
+            return "schema file"
+        from sqlgen.catalog import masked_url
+
+        return masked_url(self._engine.url)
 
     def _take_likeliest(
         self, allowed: Sequence[_Allowed], limits: Limits, execute: bool
@@ -743,7 +1158,7 @@ class Database:
             if best is not None and attempt.confidence <= best[0]:
                 break
             try:
-                result = driver.execute(attempt.query, limits)
+                result = self._run(driver, attempt.query, limits)
             except QueryFailed as error:
                 failures.append(Finding("execution", str(error)))
                 continue
@@ -760,28 +1175,36 @@ class Database:
 
     def _retrieve(
         self, text: str, k: int, count_tokens: Callable[[str], int]
-    ) -> tuple[Catalog, RetrievedContext]:
-        from sqlgen.knowledge import match_terms
+    ) -> tuple[Catalog, Scene]:
+        from sqlgen.knowledge import find_named, match_documents, similar_queries
+        from sqlgen.retrieval.standins import set_scene
 
+        known = self.knowledge.snapshot()
         with self._schema_lock:
             catalog, index = self._current_index()
             context = index.retrieve(
                 text, k=k, token_budget=self._settings.token_budget, count_tokens=count_tokens
             )
-        if self._terms:
-            context = replace(context, terms=(*context.terms, *match_terms(text, self._terms)))
-        return catalog, context
+        context = replace(
+            context,
+            terms=(*context.terms, *match_documents(text, known.passages)),
+            queries=similar_queries(text, [item for _, item in known.verified]),
+        )
+        return catalog, set_scene(text, find_named(text, known.terms), context, catalog)
 
     # What is made on first use, and made again when the schema changed.
 
     def _current_catalog(self) -> Catalog:
-        if self._engine is None:
-            assert self._catalog is not None
-            return self._catalog
         from sqlgen.catalog import load_catalog
 
         fingerprint = self._fingerprint()
         with self._schema_lock:
+            if self._engine is None:
+                assert self._catalog is not None
+                whole = replace(self._catalog, fingerprint=fingerprint)
+                if self._protection is None or self._protection.visible.fingerprint != fingerprint:
+                    self._protection = self._enforcement.protection(whole)
+                return self._catalog if self._protection is None else self._protection.visible
             if self._catalog is not None and self._catalog.fingerprint == fingerprint:
                 return self._catalog
             from sqlgen.store import read_catalog, write_catalog
@@ -789,17 +1212,23 @@ class Database:
             path = self._folder() / _CATALOG_FILE
             catalog = read_catalog(path, fingerprint)
             if catalog is None:
-                catalog = load_catalog(self._engine, progress=self._progress)
+                catalog = load_catalog(
+                    self._engine, progress=self._progress, unsampled=self._enforcement.unsampled
+                )
                 # A schema that changes while it is read: the older mark makes the next question look again.
                 catalog = replace(catalog, fingerprint=fingerprint)
-                write_catalog(path, catalog)
-            self._catalog = catalog
-            return catalog
+                laid = self._enforcement.protection(catalog)
+                write_catalog(path, catalog if laid is None else laid.catalog)
+            self._protection = self._enforcement.protection(catalog)
+            self._catalog = catalog if self._protection is None else self._protection.visible
+            return self._catalog
 
     def _current_index(self, *, rebuild: bool = False) -> tuple[Catalog, Index]:
         with self._schema_lock:
-            catalog = self._current_catalog()
-            if self._index is None or self._index_fingerprint != catalog.fingerprint:
+            catalog = self._with_descriptions(self._current_catalog())
+            # Descriptions change what is indexed, not the schema's fingerprint.
+            is_current = self._index is not None and self._index.catalog is catalog
+            if self._index is None or not is_current or self._index_fingerprint != catalog.fingerprint:
                 from sqlgen.retrieval import open_index
 
                 self._drop_index()
@@ -814,6 +1243,21 @@ class Database:
                 self._index_fingerprint = catalog.fingerprint
             return catalog, self._index
 
+    def _with_descriptions(self, catalog: Catalog) -> Catalog:
+        """The catalog with what people know of its tables and columns; the same object while nothing changes."""
+        descriptions = self.knowledge.snapshot().descriptions
+        if not descriptions:
+            return catalog
+        if (
+            self._described is None
+            or self._described[0] is not catalog
+            or self._described[1] is not descriptions
+        ):
+            from sqlgen.knowledge import describe
+
+            self._described = (catalog, descriptions, describe(catalog, descriptions))
+        return self._described[2]
+
     def _drop_index(self) -> None:
         index, self._index = self._index, None
         if index is not None:
@@ -823,6 +1267,8 @@ class Database:
         from sqlgen.catalog import distinct_values
 
         assert self._engine is not None
+        if self._protection is not None and column.name in self._protection.unsampled(table):
+            return iter(())
         return iter(distinct_values(self._engine, table, column, limit))
 
     def _open_driver(self) -> Driver:
@@ -836,8 +1282,8 @@ class Database:
 
         if self._engine is None:
             assert self._catalog is not None
-            return self._catalog.fingerprint
-        return schema_fingerprint(self._engine)
+            return self._catalog.fingerprint + self._enforcement.mark(None)
+        return schema_fingerprint(self._engine) + self._enforcement.mark(self._engine)
 
     def _has_drifted(self) -> bool:
         catalog = self._catalog
@@ -939,19 +1385,90 @@ def _load_chooser(info: ModelInfo) -> Chooser | None:
     return load_chooser(info)
 
 
+def _expanded(
+    sql: str, scene: Scene | None, catalog: Catalog
+) -> tuple[str | Finding, frozenset[str]]:
+    """The SQL with its stand-ins replaced and their names, or why that cannot be."""
+    if scene is None or not scene.stand_ins:
+        return sql, frozenset()
+    from sqlgen.sql.parse import Unreadable
+    from sqlgen.sql.standins import NotExpressible, expand
+
+    try:
+        return expand(sql, scene.stand_ins, catalog, catalog.dialect)
+    except NotExpressible as reason:
+        return Finding("definition", str(reason)), frozenset()
+    except Unreadable:
+        # Validation says what is wrong with it.
+        return sql, frozenset()
+
+
+def _uses_all(allowed: Sequence[_Allowed], scene: Scene) -> bool:
+    return any(len(attempt.used) == len(scene.stand_ins) for attempt in allowed)
+
+
+def _of_definitions(
+    allowed: list[_Allowed], scene: Scene, findings: Sequence[Finding]
+) -> tuple[list[_Allowed], str]:
+    """The candidates that use most of the definitions that the question names, and in words what none uses.
+
+    Where a definition could only be used in a way that is wrong, none is left that does without it.
+    """
+    most = max((len(attempt.used) for attempt in allowed), default=0)
+    best = [attempt for attempt in allowed if len(attempt.used) == most]
+    unused = [s.name for s in scene.stand_ins if all(s.name not in attempt.used for attempt in best)]
+    if not unused:
+        return best, ""
+    if any(finding.rule == "definition" for finding in findings):
+        return [], ""
+    return best, f"the definition of {', '.join(unused)} was not used"
+
+
+def _written(reply: Reply, sql: str) -> Reply:
+    """The reply, remembering the SQL before a policy rewrote it."""
+    object.__setattr__(reply, "_written", sql)
+    return reply
+
+
+def _cite_query(recalled: Recalled) -> Citation:
+    score = 1.0 if not recalled.exchanged else 0.9
+    return Citation("query", recalled.verified.question, recalled.verified.source, score)
+
+
 def _part(candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], float]:
     """The candidates that are queries, and the probability of the one that says there is none."""
     queries = tuple(c for c in candidates if c.finish_reason != "unanswerable")
     return queries, max((confidence_of(c) for c in candidates if c not in queries), default=0.0)
 
 
+def _audited_fields(reply: Reply) -> dict[str, Any]:
+    """What the audit log says of an answer: no value of its rows."""
+    result = reply.result
+    return {
+        "status": reply.status,
+        "answer_id": reply.id,
+        "model": f"{reply.model.name} {reply.model.version}",
+        "sql": reply.sql,
+        "findings": [f.rule for f in reply.findings],
+        "rows": None if result is None else len(result.rows),
+        "truncated": result.truncated if result else False,
+    }
+
+
+def _verdict_fields(outcome: ValidatedQuery | Rejection, sql: str) -> dict[str, Any]:
+    if isinstance(outcome, Rejection):
+        return {"status": "rejected", "sql": sql, "findings": [f.rule for f in outcome.findings]}
+    return {"status": "allowed", "sql": outcome.sql, "findings": [f.rule for f in outcome.warnings]}
+
+
 def _because(doubt: str) -> str:
     return f": {doubt}" if doubt else ""
 
 
-def _catalog_of_file(path: Path, dialect: Dialect) -> Catalog:
+def _catalog_of_file(path: Path, dialect: Dialect) -> tuple[Catalog, dict[str, str]]:
+    """The catalog of a schema file, and the definitions of its views."""
     from sqlgen.catalog import infer_foreign_keys
-    from sqlgen.sql.ddl import catalog_from_ddl
+    from sqlgen.sql.ddl import catalog_from_ddl, views_of_ddl
 
     try:
         text = path.read_text("utf-8-sig")
@@ -960,7 +1477,7 @@ def _catalog_of_file(path: Path, dialect: Dialect) -> Catalog:
     except UnicodeDecodeError as error:
         raise SchemaFileError(f"the schema file {path} is not UTF-8 text") from error
     try:
-        return infer_foreign_keys(catalog_from_ddl(text, dialect))
+        return infer_foreign_keys(catalog_from_ddl(text, dialect)), views_of_ddl(text, dialect)
     except SchemaFileError as error:
         raise SchemaFileError(f"{path}: {error}", error.line, error.column) from error
 

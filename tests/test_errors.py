@@ -13,6 +13,7 @@ CODES = {
     "SqlgenError": 1,
     "UsageError": 2,
     "ConfigError": 2,
+    "AuditFailed": 2,
     "SchemaFileError": 2,
     "DatabaseError": 5,
     "ConnectionFailed": 5,
@@ -21,6 +22,7 @@ CODES = {
     "LimitReached": 6,
     "ModelUnavailable": 7,
     "IndexUnusable": 1,
+    "StoreUnusable": 1,
 }
 
 

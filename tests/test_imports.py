@@ -13,11 +13,12 @@ import sqlgen
 PACKAGE = Path(sqlgen.__file__).parent
 ROWS = (
     {"types", "errors"},
-    {"config", "lock"},
-    {"sql", "catalog", "knowledge", "export", "registry", "store"},
-    {"retrieval", "generation", "validation", "execution"},
+    {"policy"},
+    {"audit", "config", "journal", "lock"},
+    {"sql", "catalog", "knowledge", "history", "export", "registry", "store"},
+    {"retrieval", "generation", "validation", "execution", "enforcement"},
     {"pipeline"},
-    {"demo", "history", "cli"},
+    {"demo", "cli"},
 )
 ROW = {name: number for number, names in enumerate(ROWS) for name in names}
 # Reached only inside the commands that are about them.

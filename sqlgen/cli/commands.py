@@ -14,6 +14,7 @@ from sqlgen.cli.evaluate import eval_
 from sqlgen.cli.shared import (
     DIALECTS,
     EXIT_CODES,
+    LIMIT_REACHED,
     combined,
     connected,
     db_option,
@@ -25,6 +26,9 @@ from sqlgen.cli.shared import (
     stdin_text,
     words_of,
 )
+from sqlgen.cli.feedback import feedback, history
+from sqlgen.cli.knowledge import knowledge
+from sqlgen.cli.logs import logs
 from sqlgen.cli.train import models, train
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.types import Dialect, Finding, Rejection, ValidatedQuery
@@ -41,6 +45,7 @@ answer_options = combined(
     click.option("--dry-run", is_flag=True, help="Write and check the SQL, execute nothing."),
     click.option("--explain", is_flag=True, help="Say what was retrieved and what became of each candidate."),
     click.option("--model", metavar="NAME", help="Which model writes the SQL."),
+    click.option("--knowledge", type=click.Path(path_type=Path), metavar="DIR", help="A folder of terms, metrics, queries, documents."),  # fmt: skip
     click.option("--max-rows", type=int, metavar="N", help="Rows at most (1000)."),
     click.option(
         "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Seconds a query may run (30)."
@@ -106,7 +111,7 @@ def ask(
     with connected(db, schema_file, dialect, options) as database:
         reply = _answer(database, text, options)
     _print_reply(reply, options)
-    return EXIT_CODES[reply.status]
+    return _exit_code(reply)
 
 
 @root.command(epilog=example("sqlgen demo", 'sqlgen demo "How many customers live in Berlin?"'))
@@ -127,7 +132,16 @@ def demo(question: tuple[str, ...], **options: Any) -> int:
     with ProgressBar() as bar:
         path = shop.ensure_demo(bar, home=settings.home)
     terms = [
-        Term(term.name, term.definition, term.synonyms, term.kind == "metric", term.sql, "retail glossary")
+        Term(
+            term.name,
+            term.definition,
+            term.synonyms,
+            term.kind == "metric",
+            term.sql,
+            "retail glossary",
+            term.tables,
+            dialects=tuple(term.dialects.items()),
+        )
         for term in shop.retail_glossary()
     ]
     url = f"sqlite:///{path}"
@@ -137,7 +151,13 @@ def demo(question: tuple[str, ...], **options: Any) -> int:
             return _tour(database, [asked[key] for key in shop.tour()], options, bar)
         reply = _answer(database, text, options)
     _print_reply(reply, options)
-    return EXIT_CODES[reply.status]
+    return _exit_code(reply)
+
+
+def _exit_code(reply: Reply) -> int:
+    """A result that a limit has cut is no whole answer."""
+    is_cut = reply.result is not None and reply.result.truncated
+    return LIMIT_REACHED if is_cut else EXIT_CODES[reply.status]
 
 
 def _tour(database: Database, questions: list[str], options: dict[str, Any], bar: ProgressBar) -> int:
@@ -195,8 +215,8 @@ def _print_reply(reply: Reply, options: dict[str, Any]) -> None:
         terminal.print_answer(reply)
     elif reply.result is not None:
         _print_rows([c.name for c in reply.result.columns], reply.result.rows, format_)
-        if reply.result.truncated:
-            say(f"warning: only the first {len(reply.result.rows)} rows; more exist (--max-rows N)")
+        for finding in reply.findings:
+            say(f"warning: {finding.message}{' (--max-rows N)' if finding.rule == 'rows' else ''}")
     if options["explain"]:
         terminal.print_explanation(reply)
 
@@ -278,6 +298,7 @@ def retrieve(
     epilog=example(
         'sqlgen check --db sqlite:///shop.db "SELECT name FROM products"',
         "sqlgen check --schema-file shop.sql --dialect postgres --batch queries.jsonl",
+        "sqlgen check --connection --db postgresql://reader@localhost/sales",
     )
 )
 @db_option
@@ -291,6 +312,7 @@ def retrieve(
     metavar="FILE",
     help='Lines {"id", "sql", "dialect"}; - is stdin.',
 )
+@click.option("--connection", is_flag=True, help="Say what this login could do beyond reading.")
 @click.argument("sql", required=False)
 def check(
     db: str | None,
@@ -298,19 +320,40 @@ def check(
     dialect: Dialect | None,
     format_: str,
     batch: Path | None,
+    connection: bool,
     sql: str | None,
 ) -> int:
     """Validate SQL without running it; - reads it from stdin. Exit code 3 when it is rejected."""
-    if (sql is None) == (batch is None):
-        raise UsageError("give one SQL statement (or - for stdin), or --batch FILE")
+    if [sql is not None, batch is not None, connection].count(True) != 1:
+        raise UsageError("give one SQL statement (or - for stdin), --batch FILE, or --connection")
     if sql == "-":
         sql = stdin_text("the SQL")
     # With a schema file, each line of a batch may name its own dialect.
     with connected(db, schema_file, dialect) as database:
         if batch is not None:
             return _check_batch(database, batch)
+        if connection:
+            return _check_connection(database, format_)
         assert sql is not None
         return _check_one(database, sql, format_)
+
+
+def _check_connection(database: Database, format_: str) -> int:
+    from sqlgen.cli import present, terminal
+
+    report = database.inspect_login()
+    if format_ == "json":
+        document = {
+            "dialect": report.dialect,
+            "user": report.user,
+            "server": report.server,
+            "reads_only": report.reads_only,
+            "risks": [{"rule": risk.rule, "message": risk.message} for risk in report.risks],
+        }
+        click.echo(present.json_text(document))
+    else:
+        terminal.print_login(report)
+    return 0
 
 
 def _check_one(database: Database, sql: str, format_: str) -> int:
@@ -458,5 +501,9 @@ _index_command(
 # --- commands with a file of their own ---------------------------------------------------------------------
 
 root.add_command(eval_)
+root.add_command(feedback)
+root.add_command(history)
+root.add_command(knowledge)
 root.add_command(train)
 root.add_command(models)
+root.add_command(logs)

@@ -72,7 +72,7 @@ def say(message: str) -> None:
 def settings_of(options: dict[str, Any], db: str | None) -> Settings:
     flags = {
         key: options.get(key)
-        for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence", "today")
+        for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence", "today", "knowledge")
     }
     return load_settings({**flags, "db": db})
 
@@ -88,6 +88,15 @@ def stdin_text(what: str) -> str:
         return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{what} on stdin is not UTF-8 text") from error
+
+
+def _confirm(question: str) -> bool:
+    """A person's yes; without a terminal there is none."""
+    from sqlgen.cli import present
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm(present.one_line(question), default=False, err=True)
 
 
 @contextmanager
@@ -106,6 +115,8 @@ def connected(
 
     with (
         ProgressBar() as bar,
-        connect(schema_file=schema_file, dialect=dialect, settings=settings, progress=bar) as database,
+        connect(
+            schema_file=schema_file, dialect=dialect, settings=settings, progress=bar, confirm=_confirm
+        ) as database,
     ):
         yield database

@@ -12,11 +12,14 @@ from sqlgen.types import Answer, Citation, Rejection, RetrievedContext, Validate
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sqlgen.execution.login import LoginReport
+
 __all__ = [
     "heading",
     "print_answer",
     "print_context",
     "print_explanation",
+    "print_login",
     "print_pairs",
     "print_rows",
     "print_unanswered",
@@ -57,15 +60,19 @@ def print_answer(answer: Answer) -> None:
         print_rows([column.name for column in result.columns], result.rows)
         count = len(result.rows)
         shown = f"({count} row{'' if count == 1 else 's'})"
-        if result.truncated:
+        is_cut = any(note.rule in ("rows", "bytes") for note in result.notes)
+        if is_cut:
             shown = f"(the first {count} rows; more exist: --max-rows N)"
-        _line(shown, "yellow" if result.truncated else "dim")
+        _line(shown, "yellow" if is_cut else "dim")
         print()
     rests = _rests_on(answer.citations)
     if rests:
         _line(f"rests on  {rests}", "dim")
     for finding in answer.findings:
-        _line(f"note  {one_line(finding.message)}", "yellow")
+        if finding.rule != "rows":
+            _line(f"note  {one_line(finding.message)}", "yellow")
+    for warning in answer.warnings:
+        _line(f"warning  {one_line(warning.message)}", "yellow")
     if answer.message:
         _line(f"note  {one_line(answer.message)}", "yellow")
     _line(_footer(answer), "dim")
@@ -195,7 +202,16 @@ def print_verdict(outcome: ValidatedQuery | Rejection) -> None:
         cited += [Citation("column", name, "", 0.0) for name in outcome.columns]
         _line(f"  reads {_rests_on(cited)}")
     for finding in outcome.warnings:
-        _line(f"  note: {one_line(finding.message)}", "yellow")
+        _line(f"  warning: {finding.rule}: {one_line(finding.message)}", "yellow")
+
+
+def print_login(report: LoginReport) -> None:
+    """What a login could do beyond reading."""
+    _line(one_line(f"{report.user} on {report.server}" if report.user else report.server))
+    if report.reads_only:
+        _line("reads only: nothing found that goes beyond reading", "bold green")
+    for risk in report.risks:
+        _line(f"warning  {risk.rule}: {one_line(risk.message)}", "yellow")
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:

@@ -4,6 +4,6 @@
 results answer a question alike.
 """
 
-from sqlgen.execution.driver import Driver, open_driver
+from sqlgen.execution.driver import Driver, RowStream, open_driver
 
-__all__ = ["Driver", "open_driver"]
+__all__ = ["Driver", "RowStream", "open_driver"]

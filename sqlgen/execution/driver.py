@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 from sqlgen.errors import ConnectionFailed, DatabaseError, LimitReached, QueryFailed, UsageError
-from sqlgen.types import Dialect, Limits, Result, ResultColumn, ValidatedQuery
+from sqlgen.types import Dialect, Finding, Limits, Result, ResultColumn, ValidatedQuery
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-__all__ = ["Driver", "open_driver"]
+    from sqlgen.execution.cost import Estimate
+
+__all__ = ["Driver", "RowStream", "open_driver"]
+
+Rows = tuple[tuple[Any, ...], ...]
+
+
+class RowStream:
+    """The rows of one query in batches, taken from the engine as they are asked for; a context manager.
+
+    Whatever the number of rows, a batch or two are in memory. The time limit counts for each batch.
+    Iterate once; leaving the block, or ``close``, ends the query where it stands.
+    """
+
+    def __init__(self, parts: Generator[Any, None, None]) -> None:
+        self._parts = parts
+        self.columns: tuple[ResultColumn, ...] = next(parts)
+
+    def __iter__(self) -> Iterator[Rows]:
+        yield from self._parts
+
+    def close(self) -> None:
+        """End the query and give the connection back. Can be called twice."""
+        self._parts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class Driver(Protocol):
@@ -38,6 +69,14 @@ class Driver(Protocol):
 
     def execute(self, query: ValidatedQuery, limits: Limits) -> Result:
         """Run one query; at most ``limits.timeout_s`` and a second pass before it returns or raises."""
+        ...
+
+    def stream(self, query: ValidatedQuery, limits: Limits) -> RowStream:
+        """Run one query and hand out all of its rows in batches; ``max_rows`` bounds a batch, not their sum."""
+        ...
+
+    def estimate(self, query: ValidatedQuery, limits: Limits) -> Estimate | None:
+        """What the engine's planner expects of a query, which is not run; None where it doesn't tell."""
         ...
 
     def close(self) -> None:
@@ -80,10 +119,19 @@ def open_driver(engine: Engine, dialect: Dialect) -> Driver:
 
 
 class Closing:
-    """``with driver:`` closes it."""
+    """What the drivers share: ``with driver:`` closes it, ``stream`` wraps its ``_parts``."""
 
     def close(self) -> None:
         raise NotImplementedError
+
+    def _parts(self, query: ValidatedQuery, limits: Limits) -> Generator[Any, None, None]:
+        """The columns, then batches of rows."""
+        raise NotImplementedError
+
+    def stream(self, query: ValidatedQuery, limits: Limits) -> RowStream:
+        """See ``Driver.stream``."""
+        check_limits(limits)
+        return RowStream(self._parts(query, limits))
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +157,7 @@ def require_query(query: object, dialect: Dialect) -> str:
 
 def check_limits(limits: Limits) -> None:
     """UsageError for limits that would allow nothing."""
-    for name in ("timeout_s", "max_rows", "max_bytes", "max_memory_mib"):
+    for name in ("timeout_s", "max_rows", "max_bytes", "max_cell_bytes", "max_memory_mib"):
         value = getattr(limits, name)
         if not value > 0:
             raise UsageError(f"{name} must be above zero, got {value}")
@@ -152,13 +200,45 @@ def raise_failure(kind: str, message: str, limits: Limits) -> NoReturn:
         )
     if kind == "lock":
         raise QueryFailed(
-            "another connection holds a lock on what the query reads; try again when it is done"
+            f"{_holder(message)} holds a lock on what the query reads; try again when it is done"
         )
     if kind == "damaged":
         raise DatabaseError(f"the database file is damaged or of another kind: {one_line(message)}")
     if kind == "unreachable":
         raise ConnectionFailed(f"the database cannot be opened: {one_line(message)}")
     raise QueryFailed(one_line(message) or "the engine refused the query")
+
+
+def _holder(message: str) -> str:
+    """Who holds a lock, as far as a message tells: DuckDB names the process, PostgreSQL's sessions we name."""
+    process = re.search(r"\(PID (\d+)\)", message)
+    if process:
+        return f"process {process.group(1)}"
+    return one_line(message) if message.startswith("session ") else "another connection"
+
+
+def result_of(
+    columns: Sequence[ResultColumn],
+    rows: Rows,
+    truncated: bool,
+    cut_cells: int,
+    elapsed_s: float,
+    limits: Limits,
+) -> Result:
+    """The result, with a note for every limit that it met."""
+    notes = []
+    if truncated and len(rows) >= limits.max_rows:
+        notes.append(Finding("rows", f"only the first {len(rows):,} rows are here; more exist"))
+    elif truncated:
+        notes.append(
+            Finding(
+                "bytes", f"only the first {len(rows):,} rows fit into {limits.max_bytes:,} bytes; more exist"
+            )
+        )
+    if cut_cells:
+        cells = "1 cell was" if cut_cells == 1 else f"{cut_cells:,} cells were"
+        notes.append(Finding("cells", f"{cells} longer than {limits.max_cell_bytes:,} bytes and got cut"))
+    return Result(tuple(columns), rows, truncated or bool(cut_cells), elapsed_s, tuple(notes))
 
 
 def inferred_columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> tuple[ResultColumn, ...]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 import threading
 import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy.exc
 
 from sqlgen.errors import ConnectionFailed, UsageError
 from sqlgen.execution import worker as program
-from sqlgen.execution.driver import Closing, check_limits, raise_failure, require_query
-from sqlgen.execution.process import WorkerDriver
+from sqlgen.execution.cost import Estimate, estimate_duckdb
+from sqlgen.execution.driver import Closing, check_limits, raise_failure, require_query, result_of
+from sqlgen.execution.process import WorkerDriver, unpack
+from sqlgen.execution.sqlite import batches
 from sqlgen.types import Dialect, Limits, Result, ResultColumn, ValidatedQuery
 
 if TYPE_CHECKING:
@@ -53,32 +56,58 @@ class SharedDuckdbDriver(Closing):
         """See ``Driver.execute``."""
         sql = require_query(query, self.dialect)
         check_limits(limits)
+        started = time.perf_counter()
+        with (
+            self._connection(limits) as connection,
+            program.duckdb_query(connection, sql, limits.timeout_s) as (cursor, named, _),
+        ):
+            chunks, truncated, cut_cells = program.fetch(
+                cursor, limits.max_rows, limits.max_bytes, limits.max_cell_bytes, plain=False
+            )
+        columns = tuple(ResultColumn(name, kind) for name, kind in named)
+        rows = unpack(chunks, False)
+        return result_of(columns, rows, truncated, cut_cells, time.perf_counter() - started, limits)
+
+    def estimate(self, query: ValidatedQuery, limits: Limits) -> Estimate | None:
+        """See ``Driver.estimate``."""
+
+        def explain(sql: str) -> Any:
+            with (
+                self._connection(limits) as connection,
+                program.duckdb_query(connection, sql, limits.timeout_s) as (cursor, _, _),
+            ):
+                return cursor.fetchone()[-1]
+
+        return estimate_duckdb(explain, require_query(query, self.dialect))
+
+    def _parts(self, query: ValidatedQuery, limits: Limits) -> Generator[Any, None, None]:
+        sql = require_query(query, self.dialect)
+        with (
+            self._connection(limits) as connection,
+            program.duckdb_query(connection, sql, limits.timeout_s) as (cursor, named, clock),
+        ):
+            yield tuple(ResultColumn(name, kind) for name, kind in named)
+            yield from batches(cursor, clock, limits, plain=False)
+
+    @contextmanager
+    def _connection(self, limits: Limits) -> Iterator[Any]:
+        """A second connection to the engine's database, for one query; failures are typed."""
         if self._closed:
             raise UsageError("this connection is closed; open a new one")
-        started = time.perf_counter()
         with self._lock:
             pooled = self._engine.raw_connection()
-            connection: Any = pooled.driver_connection
             try:
+                own: Any = pooled.driver_connection
                 # under duckdb-engine's wrapper; a cursor is a second connection to the same database
-                cursor = getattr(connection, "_ConnectionWrapper__c", connection).cursor()
+                cursor = getattr(own, "_ConnectionWrapper__c", own).cursor()
                 try:
-                    named, chunks, truncated = program.run_duckdb(
-                        cursor, sql, limits.timeout_s, limits.max_rows, limits.max_bytes
-                    )
+                    yield cursor
                 finally:
                     cursor.close()
             except program.Failure as failure:
                 raise_failure(failure.kind, str(failure), limits)
             finally:
                 pooled.close()
-        rows = tuple(
-            tuple([program.decode(v) if type(v) in (tuple, list) else v for v in row])
-            for chunk in chunks
-            for row in marshal.loads(chunk)
-        )
-        columns = tuple(ResultColumn(name, kind) for name, kind in named)
-        return Result(columns, rows, truncated, time.perf_counter() - started)
 
     def close(self) -> None:
         """The engine stays open: it is the caller's."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sqlgen.errors import ConnectionFailed, QueryFailed, UsageError
-from sqlgen.execution.driver import Closing, check_limits, one_line, raise_failure, require_query
-from sqlgen.execution.server import GONE, Sessions, Watch
+from sqlgen.execution.cost import Estimate, estimate_mysql
+from sqlgen.execution.driver import Closing, check_limits, one_line, raise_failure, require_query, result_of
+from sqlgen.execution.server import GONE, ROW_BYTES, Sessions, Watch
+from sqlgen.execution.worker import cut_cell, is_long
 from sqlgen.types import Dialect, Limits, Result, ResultColumn, ValidatedQuery
 
 if TYPE_CHECKING:
@@ -21,6 +26,9 @@ __all__ = ["MysqlDriver"]
 
 LOCK_TIMEOUT_S = 5.0
 DRAINED_ROWS = 200
+BATCH_BYTES = 2**20
+# how long the server lets a stream last, reader's pauses included
+STREAM_S = 3600.0
 # modes that change how the text of a query is read, against what was validated
 _READING_MODES = frozenset(
     {"ANSI", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "IGNORE_SPACE", "HIGH_NOT_PRECEDENCE"}
@@ -35,6 +43,33 @@ _QUERY_START = re.compile(
     r"(?:\s|\(|--\s[^\n]*(?:\n|$)|/\*(?![!M]).*?\*/)*(?:SELECT|WITH|VALUES|TABLE|EXPLAIN)\b",
     re.IGNORECASE | re.DOTALL,
 )
+# literals, quoted names and comments of a query; an executable comment stays, so that its words are seen
+_INERT = re.compile(
+    r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|`(?:[^`]|``)*`|/\*(?![!M]).*?\*/|(?:--(?=\s|$)|\#)[^\n]*",
+    re.DOTALL,
+)
+# a read-only transaction writes files and reads them, if the login may; INTO has no other use in a query
+_FORBIDDEN = re.compile(r"\b(?:INTO|LOAD_FILE)\b|/\*[!M]|\bPROCEDURE\s+ANALYSE\b", re.IGNORECASE)
+
+
+def _blank(inert: re.Match[str]) -> str:
+    # a quoted name calls a function as well
+    return "LOAD_FILE" if inert.group().lower() == "`load_file`" else " "
+
+
+def require_no_files(sql: str) -> None:
+    """QueryFailed for a query that would write or read a file, or hides words in an executable comment.
+
+    >>> require_no_files("SELECT 'into the woods' -- into")
+    >>> require_no_files("SELECT 1 INTO OUTFILE '/tmp/x'")
+    Traceback (most recent call last):
+    sqlgen.errors.QueryFailed: the query would use INTO; only queries that return rows to the caller run
+    """
+    found = _FORBIDDEN.search(_INERT.sub(_blank, sql))
+    if found:
+        raise QueryFailed(
+            f"the query would use {found.group()}; only queries that return rows to the caller run"
+        )
 
 
 class MysqlDriver(Closing):
@@ -55,52 +90,129 @@ class MysqlDriver(Closing):
 
     def execute(self, query: ValidatedQuery, limits: Limits) -> Result:
         """See ``Driver.execute``."""
-        sql = require_query(query, self.dialect)
+        sql = self._require(query)
         check_limits(limits)
+        started = time.perf_counter()
+        (columns, rows, truncated, cut_cells), _ = self._do(
+            lambda connection: _run(connection, sql, limits, started), limits
+        )
+        return result_of(columns, rows, truncated, cut_cells, time.perf_counter() - started, limits)
+
+    def estimate(self, query: ValidatedQuery, limits: Limits) -> Estimate | None:
+        """See ``Driver.estimate``."""
+        sql = self._require(query)
+        if sql.lstrip().upper().startswith("EXPLAIN"):
+            return None
+
+        def explain(connection: Any) -> tuple[Estimate, bool]:
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN FORMAT=JSON {sql}")
+                return estimate_mysql(json.loads(cursor.fetchone()[0])), True
+
+        return self._do(explain, limits)[0]
+
+    def _require(self, query: ValidatedQuery) -> str:
+        sql = require_query(query, self.dialect)
         if not _QUERY_START.match(sql):
             raise QueryFailed("only queries run: a statement that starts with SELECT, WITH, VALUES or TABLE")
+        require_no_files(sql)
         if self._closed:
             raise UsageError("this connection is closed; open a new one")
-        started = time.perf_counter()
-        try:
-            columns, rows, truncated = self._attempt(sql, limits, started)
-        except _StaleSession:
-            # an idle connection had died, nothing of the query was sent: connect anew, once
-            self._sessions.renew()
-            columns, rows, truncated = self._attempt(sql, limits, started)
-        return Result(columns, rows, truncated, time.perf_counter() - started)
+        return sql
 
-    def _attempt(self, sql: str, limits: Limits, started: float) -> _Rows:
+    def _do(self, work: Callable[[Any], tuple[_T, bool]], limits: Limits) -> tuple[_T, bool]:
+        """Do the work in a read-only transaction on a session; again on a new one if an idle one had died.
+
+        The work says with its second value whether it has read all that the server sends.
+        """
+        with self._sessions.slot(limits):
+            try:
+                return self._attempt(work, limits)
+            except _StaleSession:
+                # nothing of the query was sent
+                self._sessions.renew()
+                return self._attempt(work, limits)
+
+    def _attempt(self, work: Callable[[Any], tuple[_T, bool]], limits: Limits) -> tuple[_T, bool]:
         import pymysql  # type: ignore[import-untyped,unused-ignore]
 
         pooled = self._sessions.take()
         fresh = "sqlgen_limits" not in pooled.info
         connection: Any = pooled.driver_connection
         clean = begun = False
-        watch = Watch(limits.timeout_s, lambda: self._kill(connection.thread_id()), lambda: _cut(connection))
+        watch = self._watch(connection, limits)
         try:
             with watch:
                 _begin(connection, pooled.info, limits)
                 begun = True
-                columns, rows, truncated, ended = _run(connection, sql, limits, started)
+                done, ended = work(connection)
                 clean = ended and _rollback(connection)
             if not ended:
                 # the server may still be working towards rows that nobody will take
                 threading.Thread(target=self._kill, args=(connection.thread_id(),), daemon=True).start()
-            return columns, rows, truncated
+            return done, ended
         except pymysql.Error as error:
             code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
             # a query that failed before its first row leaves a clean connection; later the rest is unread
             clean = code not in _GONE_CODES | _TIMEOUT_CODES and _rollback(connection)
             if not (begun or fresh or clean or watch.expired):
                 raise _StaleSession from None
-            _raise(error, code, watch.expired, limits)
+            _raise(error, code, watch, limits)
         finally:
             if clean and not watch.expired:
                 pooled.close()
             else:
                 pooled.detach()
                 _abandon(connection)
+
+    def _parts(self, query: ValidatedQuery, limits: Limits) -> Generator[Any, None, None]:
+        import pymysql
+        from pymysql.cursors import SSCursor  # type: ignore[import-untyped,unused-ignore]
+
+        sql = self._require(query)
+        with self._sessions.slot(limits):
+            pooled = self._sessions.take()
+            connection: Any = pooled.driver_connection
+            clean = False
+            watch = self._watch(connection, limits)
+            try:
+                with watch:
+                    _begin(
+                        connection, pooled.info, replace(limits, timeout_s=max(STREAM_S, limits.timeout_s))
+                    )
+                    cursor = SSCursor(connection)
+                    cursor.execute(sql)
+                # a query that was stopped may still send its columns, and the error after them
+                watch.require_in_time(limits)
+                yield _columns(cursor)
+                more = True
+                while more:
+                    watch = self._watch(connection, limits)
+                    with watch:
+                        rows, more = _batch(cursor, limits)
+                    watch.require_in_time(limits)
+                    if rows:
+                        yield rows
+                clean = _rollback(connection)
+            except pymysql.Error as error:
+                code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+                _raise(error, code, watch, limits)
+            finally:
+                if clean:
+                    pooled.close()
+                else:
+                    number = connection.thread_id()
+                    pooled.detach()
+                    _abandon(connection)
+                    self._kill(number)
+
+    def _watch(self, connection: Any, limits: Limits) -> Watch:
+        return Watch(
+            limits.timeout_s,
+            lambda: self._kill(connection.thread_id()),
+            lambda: _cut(connection),
+            max_growth=limits.max_bytes + ROW_BYTES,
+        )
 
     def _kill(self, thread_id: int) -> None:
         import pymysql  # type: ignore[import-untyped,unused-ignore]
@@ -128,7 +240,8 @@ class _StaleSession(Exception):
     """A pooled connection turned out to be dead before anything was asked of it."""
 
 
-_Rows = tuple[tuple[ResultColumn, ...], tuple[tuple[Any, ...], ...], bool]
+_T = TypeVar("_T")
+_Rows = tuple[tuple[ResultColumn, ...], tuple[tuple[Any, ...], ...], bool, int]
 
 
 def _begin(connection: Any, info: dict[Any, Any], limits: Limits) -> None:
@@ -138,6 +251,10 @@ def _begin(connection: Any, info: dict[Any, Any], limits: Limits) -> None:
     if connection.client_flag & CLIENT.MULTI_STATEMENTS:
         raise UsageError(
             "the connection allows several statements in one call; connect without MULTI_STATEMENTS"
+        )
+    if connection.client_flag & CLIENT.LOCAL_FILES:
+        raise UsageError(
+            "the connection lets the server read files of this machine; connect without local_infile"
         )
     with connection.cursor() as cursor:
         if info.get("sqlgen_limits") != (limits.timeout_s, limits.max_memory_mib):
@@ -163,19 +280,46 @@ def _begin(connection: Any, info: dict[Any, Any], limits: Limits) -> None:
         cursor.execute("START TRANSACTION READ ONLY")
 
 
-def _run(connection: Any, sql: str, limits: Limits, started: float) -> tuple[*_Rows, bool]:
-    """Columns, rows, truncated, and whether all rows of the server have been read."""
+def _columns(cursor: Any) -> tuple[ResultColumn, ...]:
+    if cursor.description is None:
+        raise QueryFailed("the statement returns no rows")
+    return tuple(ResultColumn(column[0], _type_name(column[1])) for column in cursor.description)
+
+
+def _weight(row: tuple[Any, ...]) -> int:
+    return sum([len(v) + 50 if type(v) in (str, bytes) else 32 for v in row])
+
+
+def _cut_row(row: tuple[Any, ...], limits: Limits) -> tuple[tuple[Any, ...], int]:
+    """The row, and how many of its cells were cut."""
+    cut_cells = sum([is_long(v, limits.max_cell_bytes) for v in row])
+    return tuple([cut_cell(v, limits.max_cell_bytes) for v in row]) if cut_cells else row, cut_cells
+
+
+def _batch(cursor: Any, limits: Limits) -> tuple[tuple[tuple[Any, ...], ...], bool]:
+    """The next rows of a stream, and whether there are more."""
+    rows: list[tuple[Any, ...]] = []
+    used = 0
+    while len(rows) < limits.max_rows and used < BATCH_BYTES:
+        row = cursor.fetchone()
+        if row is None:
+            return tuple(rows), False
+        rows.append(_cut_row(row, limits)[0])
+        used += _weight(rows[-1])
+    return tuple(rows), True
+
+
+def _run(connection: Any, sql: str, limits: Limits, started: float) -> tuple[_Rows, bool]:
+    """Columns, rows, truncated, cut cells; and whether all rows of the server have been read."""
     from pymysql.cursors import SSCursor  # type: ignore[import-untyped,unused-ignore]
 
     cursor = SSCursor(connection)
     cursor.execute(sql)
-    if cursor.description is None:
-        raise QueryFailed("the statement returns no rows")
-    columns = tuple(ResultColumn(column[0], _type_name(column[1])) for column in cursor.description)
+    columns = _columns(cursor)
     rows: list[tuple[Any, ...]] = []
-    used = 0
+    used = cut_cells = 0
     while (row := cursor.fetchone()) is not None:
-        used += sum([len(v) + 50 if type(v) in (str, bytes) else 32 for v in row])
+        used += _weight(row)
         if used > limits.max_bytes and not rows:
             raise_failure("bytes", "", limits)
         if len(rows) == limits.max_rows or used > limits.max_bytes:
@@ -184,21 +328,24 @@ def _run(connection: Any, sql: str, limits: Limits, started: float) -> tuple[*_R
             if not ended:
                 # PyMySQL's cursors close when they are deleted
                 cursor.connection = None
-            return columns, tuple(rows), True, ended
-        rows.append(row)
+            return (columns, tuple(rows), True, cut_cells), ended
+        kept, cut_here = _cut_row(row, limits)
+        cut_cells += cut_here
+        rows.append(kept)
         if not len(rows) % 256 and time.perf_counter() - started > limits.timeout_s:
             raise_failure("time", "", limits)
-    return columns, tuple(rows), False, True
+    return (columns, tuple(rows), False, cut_cells), True
 
 
 def _rollback(connection: Any) -> bool:
-    """Leave the transaction; False when the connection is of no more use."""
+    """Leave the transaction and the locks by name; False when the connection is of no more use."""
     import pymysql  # type: ignore[import-untyped,unused-ignore]
 
     if not connection.open or (connection._result is not None and connection._result.unbuffered_active):
         return False
     try:
         connection.rollback()
+        connection.query("DO RELEASE_ALL_LOCKS()")
     except pymysql.Error:
         return False
     return True
@@ -245,8 +392,10 @@ def _cut(connection: Any) -> None:
         return
 
 
-def _raise(error: Any, code: int, expired: bool, limits: Limits) -> NoReturn:
-    if expired or code in _TIMEOUT_CODES - {1317}:
+def _raise(error: Any, code: int, watch: Watch, limits: Limits) -> NoReturn:
+    if watch.swollen:
+        raise_failure("bytes", "", limits)
+    if watch.expired or code in _TIMEOUT_CODES - {1317}:
         raise_failure("time", "", limits)
     if code == 1317:
         raise QueryFailed("the query was cancelled on the server") from None

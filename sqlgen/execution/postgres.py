@@ -7,12 +7,16 @@ import socket
 import sys
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sqlgen.errors import ConnectionFailed, LimitReached, QueryFailed, UsageError
-from sqlgen.execution.driver import Closing, check_limits, one_line, raise_failure, require_query
-from sqlgen.execution.server import GONE, Sessions, Watch
-from sqlgen.types import Dialect, Limits, Result, ResultColumn, ValidatedQuery
+from sqlgen.execution.cost import Estimate, estimate_postgres
+from sqlgen.execution.driver import Closing, check_limits, one_line, raise_failure, require_query, result_of
+from sqlgen.execution.server import GONE, ROW_BYTES, Sessions, Watch
+from sqlgen.execution.worker import cut_cell, is_long
+from sqlgen.types import Dialect, Finding, Limits, Result, ResultColumn, ValidatedQuery
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -21,13 +25,24 @@ __all__ = ["PostgresDriver"]
 
 LOCK_TIMEOUT_S = 5.0
 CHUNK_BYTES = 4 * 2**20
+FIRST_ROWS = 8
+# how long the reader of a stream may take between two batches
+PAUSE_S = 3600.0
+# reads every table, but no file and no password, and may neither signal nor configure the server
+LESSER_ROLE = "pg_read_all_data"
+LESSER_ROLE_SINCE = 140000
+_SUPERUSER = Finding(
+    "superuser",
+    "this login is a superuser; connect with one that may only SELECT (sqlgen check --connection)",
+)
 
 
 class PostgresDriver(Closing):
     """Runs queries on connections of its own, made the way the engine makes them.
 
     A pool apart from the engine's keeps the caller's sessions untouched. What a query could leave
-    in a session is undone by ROLLBACK, but for advisory locks, which are released.
+    in a session is undone by ROLLBACK, but for advisory locks, which are released; DISCARD ALL would
+    undo the caller's own settings of the session as well. A superuser's rights are put down to reading.
     """
 
     dialect: Dialect = "postgres"
@@ -38,7 +53,7 @@ class PostgresDriver(Closing):
                 "PostgreSQL is queried through psycopg 3; use a URL that starts with postgresql+psycopg://"
             )
         self._sessions = Sessions(engine)
-        self._closed = False
+        self._closed = self._warned = self._is_superuser = False
         self._finalizer = weakref.finalize(self, self._sessions.close)
 
     def execute(self, query: ValidatedQuery, limits: Limits) -> Result:
@@ -48,36 +63,59 @@ class PostgresDriver(Closing):
         if self._closed:
             raise UsageError("this connection is closed; open a new one")
         started = time.perf_counter()
-        try:
-            columns, rows, truncated = self._attempt(sql, limits, started)
-        except _StaleSession:
-            # an idle connection had died, nothing of the query was sent: connect anew, once
-            self._sessions.renew()
-            columns, rows, truncated = self._attempt(sql, limits, started)
-        return Result(columns, rows, truncated, time.perf_counter() - started)
+        columns, rows, truncated, cut_cells = self._do(
+            lambda connection: _run(connection, sql, limits, started), limits
+        )
+        result = result_of(columns, rows, truncated, cut_cells, time.perf_counter() - started, limits)
+        if self._is_superuser and not self._warned:
+            self._warned = True
+            result = replace(result, notes=(*result.notes, _SUPERUSER))
+        return result
 
-    def _attempt(self, sql: str, limits: Limits, started: float) -> _Rows:
+    def estimate(self, query: ValidatedQuery, limits: Limits) -> Estimate | None:
+        """See ``Driver.estimate``."""
+        sql = require_query(query, self.dialect)
+        if sql.lstrip().upper().startswith("EXPLAIN"):
+            return None
+        # prepared: the extended protocol takes one statement and no more
+        return self._do(
+            lambda connection: estimate_postgres(
+                connection.execute(f"EXPLAIN (FORMAT JSON) {sql}", prepare=True).fetchone()[0]
+            ),
+            limits,
+        )
+
+    def _do(self, work: Callable[[Any], _T], limits: Limits) -> _T:
+        """Do the work in a read-only transaction on a session; again on a new one if an idle one had died."""
+        with self._sessions.slot(limits):
+            try:
+                return self._attempt(work, limits)
+            except _StaleSession:
+                # nothing of the query was sent
+                self._sessions.renew()
+                return self._attempt(work, limits)
+
+    def _attempt(self, work: Callable[[Any], _T], limits: Limits) -> _T:
         import psycopg
 
         pooled = self._sessions.take()
-        fresh = not pooled.info.get("sqlgen_used")
-        pooled.info["sqlgen_used"] = True
+        fresh = "sqlgen_superuser" not in pooled.info
         connection: Any = pooled.driver_connection
         healthy = begun = False
-        watch = Watch(limits.timeout_s, lambda: _cancel(connection), lambda: _cut(connection))
+        watch = _watch(connection, limits)
         try:
             with watch:
-                _begin(connection, limits)
+                self._begin(pooled, limits)
                 begun = True
-                columns, rows, truncated = _run(connection, sql, limits, started)
+                done = work(connection)
                 connection.execute(_END)
             healthy = True
-            return columns, rows, truncated
+            return done
         except psycopg.Error as error:
             healthy = not watch.expired and _reset(connection)
             if not (begun or fresh or healthy or watch.expired):
                 raise _StaleSession from None
-            _raise(error, healthy, watch.expired, limits)
+            self._raise(error, healthy, watch, limits)
         except (LimitReached, QueryFailed):
             healthy = not watch.expired and _reset(connection)
             raise
@@ -85,11 +123,109 @@ class PostgresDriver(Closing):
             healthy = not watch.expired and _reset(connection)
             raise QueryFailed("the result holds text that is not valid in the database's encoding") from None
         finally:
-            if healthy:
-                pooled.close()
-            else:
-                pooled.detach()
-                connection.close()
+            _give_back(pooled, connection, healthy)
+
+    def _parts(self, query: ValidatedQuery, limits: Limits) -> Generator[Any, None, None]:
+        import psycopg
+
+        sql = require_query(query, self.dialect)
+        if self._closed:
+            raise UsageError("this connection is closed; open a new one")
+        with self._sessions.slot(limits):
+            pooled = self._sessions.take()
+            connection: Any = pooled.driver_connection
+            cursor = None
+            watch = _watch(connection, limits)
+            try:
+                with watch:
+                    self._begin(pooled, limits, pause_s=PAUSE_S)
+                    cursor = _open_cursor(connection)
+                    cursor.execute(sql)
+                watch.require_in_time(limits)
+                yield _columns(cursor)
+                size = min(FIRST_ROWS, limits.max_rows)
+                while True:
+                    watch = _watch(connection, limits)
+                    with watch:
+                        rows = [_plain_row(row, limits)[0] for row in cursor.fetchmany(size)]
+                    watch.require_in_time(limits)
+                    if not rows:
+                        break
+                    yield tuple(rows)
+                    used = sum([weight(v) for row in rows for v in row])
+                    size = max(1, min(size * 8, limits.max_rows, CHUNK_BYTES * len(rows) // max(used, 1)))
+            except psycopg.Error as error:
+                self._raise(error, not (watch.expired or connection.broken), watch, limits)
+            finally:
+                _give_back(pooled, connection, not watch.expired and _reset(connection, cursor))
+                if cursor is not None:
+                    cursor.close()
+
+    def _begin(self, pooled: Any, limits: Limits, pause_s: float = 5.0) -> None:
+        """Open the transaction that can only read, with its time limits, as no superuser."""
+        connection = pooled.driver_connection
+        if "sqlgen_superuser" not in pooled.info:
+            pooled.info["sqlgen_superuser"] = connection.pgconn.parameter_status(b"is_superuser") == b"on"
+        self._is_superuser = pooled.info["sqlgen_superuser"]
+        if connection.autocommit is False:
+            # transactions are opened and ended in words here; a pooled connection is never inside one
+            connection.autocommit = True
+        timeout_ms = max(1, int(limits.timeout_s * 1000))
+        lock_ms = max(1, int(min(limits.timeout_s, LOCK_TIMEOUT_S) * 1000))
+        lesser = ""
+        if self._is_superuser and connection.info.server_version >= LESSER_ROLE_SINCE:
+            # row_security off: a policy that a superuser is exempt from ends the query instead of hiding rows
+            lesser = (
+                f"SET LOCAL temp_file_limit={4 * 1024 * limits.max_memory_mib};"
+                f"{_KEEP_PATH};SET LOCAL row_security=off;SET LOCAL ROLE {LESSER_ROLE};"
+            )
+        connection.execute(
+            "BEGIN READ ONLY;"
+            "SET LOCAL standard_conforming_strings=on;"
+            f"SET LOCAL lock_timeout={lock_ms};"
+            f"SET LOCAL idle_in_transaction_session_timeout={timeout_ms + int(pause_s * 1000)};"
+            f"{lesser}SET LOCAL statement_timeout={timeout_ms}"
+        )
+
+    def _raise(self, error: Any, healthy: bool, watch: Watch, limits: Limits) -> NoReturn:
+        from psycopg import errors
+
+        message = error.diag.message_primary or str(error)
+        if watch.swollen:
+            raise_failure("bytes", "", limits)
+        if watch.expired or (isinstance(error, errors.QueryCanceled) and "user request" not in message):
+            raise_failure("time", "", limits)
+        if isinstance(error, errors.LockNotAvailable):
+            raise_failure("lock", self._lock_holder(), limits)
+        if isinstance(error, errors.OutOfMemory):
+            raise QueryFailed("the database server ran out of memory for this query; narrow it") from None
+        if isinstance(error, errors.ConfigurationLimitExceeded):
+            raise_failure("memory", "", limits)
+        if isinstance(error, (errors.AdminShutdown, errors.CrashShutdown)) or not healthy:
+            raise ConnectionFailed(GONE) from None
+        if isinstance(error, errors.QueryCanceled):
+            raise QueryFailed("the query was cancelled on the server") from None
+        hint = error.diag.message_hint
+        raise QueryFailed(one_line(f"{message} ({hint})" if hint else message)) from None
+
+    def _lock_holder(self) -> str:
+        """Which session keeps others from reading in this database, '' if that cannot be told."""
+        import psycopg
+
+        try:
+            pooled = self._sessions.take()
+        except ConnectionFailed:
+            return ""
+        connection: Any = pooled.driver_connection
+        found = None
+        try:
+            with Watch(1.0, lambda: _cancel(connection), lambda: _cut(connection)):
+                found = connection.execute(_WHO_LOCKS, prepare=False).fetchone()
+        except psycopg.Error:
+            found = None
+        finally:
+            _give_back(pooled, connection, found is not None and _reset(connection))
+        return f"session {found[0]} ({', '.join(filter(None, found[1:]))})" if found else ""
 
     def close(self) -> None:
         """Close this driver's connections; the engine stays open, it is the caller's."""
@@ -101,59 +237,88 @@ class _StaleSession(Exception):
     """A pooled connection turned out to be dead before anything was asked of it."""
 
 
-_Rows = tuple[tuple[ResultColumn, ...], tuple[tuple[Any, ...], ...], bool]
+_T = TypeVar("_T")
+_Rows = tuple[tuple[ResultColumn, ...], tuple[tuple[Any, ...], ...], bool, int]
+# a search path with "$user" in it would mean another schema once the role has changed
+_KEEP_PATH = (
+    "SELECT set_config('search_path', coalesce(string_agg(quote_ident(s), ',' ORDER BY n), ''), true) "
+    "FROM unnest(current_schemas(false)) WITH ORDINALITY AS path(s, n)"
+)
+_WHO_LOCKS = (
+    "SELECT a.pid, a.usename, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) "
+    "WHERE l.granted AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' "
+    "AND a.datname = current_database() AND a.pid <> pg_backend_pid() ORDER BY a.xact_start LIMIT 1"
+)
 # what ROLLBACK doesn't undo in a session that only read
 _END = "ROLLBACK; SELECT pg_advisory_unlock_all()"
 
 
-def _begin(connection: Any, limits: Limits) -> None:
-    if connection.autocommit is False:
-        # transactions are opened and ended in words here; a pooled connection is never inside one
-        connection.autocommit = True
-    timeout_ms = max(1, int(limits.timeout_s * 1000))
-    lock_ms = max(1, int(min(limits.timeout_s, LOCK_TIMEOUT_S) * 1000))
-    connection.execute(
-        "BEGIN READ ONLY;"
-        "SET LOCAL standard_conforming_strings=on;"
-        f"SET LOCAL statement_timeout={timeout_ms};"
-        f"SET LOCAL lock_timeout={lock_ms};"
-        f"SET LOCAL idle_in_transaction_session_timeout={timeout_ms + 5000}"
+def _watch(connection: Any, limits: Limits) -> Watch:
+    return Watch(
+        limits.timeout_s,
+        lambda: _cancel(connection),
+        lambda: _cut(connection),
+        max_growth=limits.max_bytes + ROW_BYTES,
     )
 
 
-def _run(connection: Any, sql: str, limits: Limits, started: float) -> _Rows:
+def _give_back(pooled: Any, connection: Any, healthy: bool) -> None:
+    if healthy:
+        pooled.close()
+    else:
+        pooled.detach()
+        connection.close()
+
+
+def _open_cursor(connection: Any) -> Any:
     # a named cursor goes through the extended protocol, which takes one statement and no more
-    with connection.cursor(name="sqlgen") as cursor:
-        _register_loaders(cursor)
+    cursor = connection.cursor(name="sqlgen")
+    _register_loaders(cursor)
+    return cursor
+
+
+def _columns(cursor: Any) -> tuple[ResultColumn, ...]:
+    if cursor.description is None:
+        raise QueryFailed("the statement returns no rows")
+    types = cursor.adapters.types
+    return tuple(
+        ResultColumn(c.name, c.type_display if types.get(c.type_code) else "") for c in cursor.description
+    )
+
+
+def _plain_row(row: Any, limits: Limits) -> tuple[tuple[Any, ...], int]:
+    """A row of plain Python, and how many of its cells were cut."""
+    values = tuple([v if type(v) in _PLAIN else plain(v) for v in row])
+    cut_cells = sum([is_long(v, limits.max_cell_bytes) for v in values])
+    return tuple([cut_cell(v, limits.max_cell_bytes) for v in values]) if cut_cells else values, cut_cells
+
+
+def _run(connection: Any, sql: str, limits: Limits, started: float) -> _Rows:
+    with _open_cursor(connection) as cursor:
         cursor.execute(sql)
-        description = cursor.description
-        if description is None:
-            raise QueryFailed("the statement returns no rows")
-        types = cursor.adapters.types
-        columns = tuple(
-            ResultColumn(c.name, c.type_display if types.get(c.type_code) else "") for c in description
-        )
+        columns = _columns(cursor)
         rows: list[tuple[Any, ...]] = []
-        used = 0
-        size = 64
+        used = cut_cells = 0
+        size = FIRST_ROWS
         while True:
             wanted = min(size, limits.max_rows + 1 - len(rows))
             chunk = cursor.fetchmany(wanted)
             for row in chunk:
                 if len(rows) == limits.max_rows:
-                    return columns, tuple(rows), True
-                plain_row = tuple([v if type(v) in _PLAIN else plain(v) for v in row])
-                used += sum([weight(v) for v in plain_row])
+                    return columns, tuple(rows), True, cut_cells
+                values, cut_here = _plain_row(row, limits)
+                used += sum([weight(v) for v in values])
                 if used > limits.max_bytes:
                     if not rows:
                         raise_failure("bytes", "", limits)
-                    return columns, tuple(rows), True
-                rows.append(plain_row)
+                    return columns, tuple(rows), True, cut_cells
+                cut_cells += cut_here
+                rows.append(values)
             if len(chunk) < wanted:
-                return columns, tuple(rows), False
+                return columns, tuple(rows), False, cut_cells
             if time.perf_counter() - started > limits.timeout_s:
                 raise_failure("time", "", limits)
-            size = max(1, min(4096, CHUNK_BYTES * len(rows) // max(used, 1)))
+            size = max(1, min(size * 8, 4096, CHUNK_BYTES * len(rows) // max(used, 1)))
 
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
@@ -269,31 +434,15 @@ def _psycopg_error() -> type[Exception]:
     return psycopg.Error
 
 
-def _reset(connection: Any) -> bool:
+def _reset(connection: Any, cursor: Any = None) -> bool:
     """Leave the transaction; False when the connection is of no more use."""
     if connection.closed or connection.broken:
         return False
     try:
         with Watch(2.0, lambda: None, lambda: _cut(connection)):
+            if cursor is not None:
+                cursor.close()
             connection.execute(_END)
     except _psycopg_error():
         return False
     return True
-
-
-def _raise(error: Any, healthy: bool, expired: bool, limits: Limits) -> NoReturn:
-    from psycopg import errors
-
-    message = error.diag.message_primary or str(error)
-    if expired or (isinstance(error, errors.QueryCanceled) and "user request" not in message):
-        raise_failure("time", "", limits)
-    if isinstance(error, errors.LockNotAvailable):
-        raise_failure("lock", "", limits)
-    if isinstance(error, errors.OutOfMemory):
-        raise QueryFailed("the database server ran out of memory for this query; narrow it") from None
-    if isinstance(error, (errors.AdminShutdown, errors.CrashShutdown)) or not healthy:
-        raise ConnectionFailed(GONE) from None
-    if isinstance(error, errors.QueryCanceled):
-        raise QueryFailed("the query was cancelled on the server") from None
-    hint = error.diag.message_hint
-    raise QueryFailed(one_line(f"{message} ({hint})" if hint else message)) from None

@@ -12,17 +12,20 @@ import threading
 import time
 import uuid
 import weakref
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
 from sqlgen.errors import ConnectionFailed, QueryFailed, UsageError
 from sqlgen.execution import worker as program
+from sqlgen.execution.cost import Estimate, estimate_duckdb
 from sqlgen.execution.driver import (
     Closing,
     check_limits,
     inferred_columns,
     raise_failure,
     require_query,
+    result_of,
 )
 from sqlgen.types import Dialect, Limits, Result, ResultColumn, ValidatedQuery
 
@@ -84,6 +87,10 @@ class Worker:
                 return answer
             self.ready = True
         return self._exchange(request, deadline_s)
+
+    def next_frame(self, deadline_s: float) -> Any:
+        """Wait for a further frame of a stream; otherwise like ``run``."""
+        return self._exchange(None, deadline_s)
 
     def _write(self, value: Any) -> None:
         assert self.process.stdin is not None
@@ -225,6 +232,26 @@ class _Workers:
             shutil.rmtree(self.scratch, ignore_errors=True)
 
 
+def _request(kind: str, sql: str, limits: Limits) -> tuple[Any, ...]:
+    return (
+        kind,
+        sql,
+        limits.timeout_s,
+        limits.max_rows,
+        limits.max_bytes,
+        limits.max_cell_bytes,
+        limits.max_memory_mib,
+    )
+
+
+def unpack(chunks: Iterable[bytes], plain: bool) -> tuple[tuple[Any, ...], ...]:
+    """The rows of a worker's chunks."""
+    rows = (row for chunk in chunks for row in marshal.loads(chunk))
+    if plain:
+        return tuple(rows)
+    return tuple(tuple([program.decode(v) if type(v) in (tuple, list) else v for v in row]) for row in rows)
+
+
 class WorkerDriver(Closing):
     """Runs queries on a database file in worker processes; up to four at a time, the others wait."""
 
@@ -232,6 +259,8 @@ class WorkerDriver(Closing):
         self.dialect: Dialect = dialect
         self._workers = _Workers(dialect, path, target)
         self._workers.idle.append(self._workers.start())
+        # after these a process doesn't come back to the size it had; DuckDB's keeps what a long query took
+        self._spoilt = frozenset({"memory", "time"} if dialect == "duckdb" else {"memory"})
         self._finalizer = weakref.finalize(self, self._workers.stop)
 
     def execute(self, query: ValidatedQuery, limits: Limits) -> Result:
@@ -249,40 +278,81 @@ class WorkerDriver(Closing):
             self._workers.slots.release()
         if answer[0] == "failed":
             raise_failure(answer[1], answer[2], limits)
-        _, named, chunks, truncated, plain, _ = answer
-        rows = [row for chunk in chunks for row in marshal.loads(chunk)]
-        if not plain:
-            rows = [
-                tuple([program.decode(v) if type(v) in (tuple, list) else v for v in row]) for row in rows
-            ]
+        _, named, chunks, truncated, cut_cells, plain = answer
+        rows = unpack(chunks, plain)
         if self.dialect == "sqlite":
             columns = inferred_columns([name for name, _ in named], rows)
         else:
             columns = tuple(ResultColumn(name, kind) for name, kind in named)
-        return Result(columns, tuple(rows), truncated, time.perf_counter() - started)
+        return result_of(columns, rows, truncated, cut_cells, time.perf_counter() - started, limits)
+
+    def estimate(self, query: ValidatedQuery, limits: Limits) -> Estimate | None:
+        """See ``Driver.estimate``; SQLite's planner tells no figures."""
+        sql = require_query(query, self.dialect)
+        if self.dialect == "sqlite":
+            return None
+        return estimate_duckdb(lambda explain: self._explain(explain, limits), sql)
+
+    def _explain(self, sql: str, limits: Limits) -> Any:
+        answer = self._ask(sql, limits)
+        if answer[0] == "failed":
+            raise_failure(answer[1], answer[2], limits)
+        return unpack(answer[2], answer[5])[0][-1]
+
+    def _parts(self, query: ValidatedQuery, limits: Limits) -> Generator[Any, None, None]:
+        sql = require_query(query, self.dialect)
+        if self._workers.closed:
+            raise UsageError("this connection is closed; open a new one")
+        if not self._workers.slots.acquire(timeout=limits.timeout_s):
+            raise_failure("time", "", limits)
+        worker = self._workers.take()
+        usable = False
+        deadline_s = limits.timeout_s + program.GRACE_S
+        plain = True
+        try:
+            frame = worker.run(_request("stream", sql, limits), deadline_s)
+            while frame[0] in ("columns", "chunk"):
+                if frame[0] == "columns":
+                    plain = frame[2]
+                    yield tuple(ResultColumn(name, kind) for name, kind in frame[1])
+                else:
+                    yield unpack([frame[1]], plain)
+                frame = worker.next_frame(deadline_s)
+            usable = worker.ready and not (frame[0] == "failed" and frame[1] in self._spoilt)
+            if frame[0] == "failed":
+                raise_failure(frame[1], frame[2], limits)
+        except EOFError:
+            _, kind, message = self._cause_of_end(worker)
+            raise_failure(kind, message, limits)
+        finally:
+            self._workers.give_back(worker, usable=usable)
+            self._workers.slots.release()
 
     def _ask(self, sql: str, limits: Limits) -> Any:
-        request = ("run", sql, limits.timeout_s, limits.max_rows, limits.max_bytes, limits.max_memory_mib)
+        request = _request("run", sql, limits)
         worker = self._workers.take()
         usable = False
         try:
             answer = worker.run(request, limits.timeout_s + program.GRACE_S)
-            usable = worker.ready and answer[:2] != ("failed", "memory")
+            usable = worker.ready and not (answer[0] == "failed" and answer[1] in self._spoilt)
             return answer
         except EOFError:
-            status = worker.kill()
-            if self._workers.closed:
-                raise QueryFailed("the connection was closed while the query ran") from None
-            # SIGALRM is the worker's own alarm; SIGKILL and SIGABRT are how a process runs out of memory
-            if worker.out_of_time or status == -14:
-                return ("failed", "time", "")
-            if status in (-9, -6):
-                return ("failed", "memory", "")
-            raise ConnectionFailed(
-                "the worker process ended unexpectedly; the next query starts a new one"
-            ) from None
+            return self._cause_of_end(worker)
         finally:
             self._workers.give_back(worker, usable=usable)
+
+    def _cause_of_end(self, worker: Worker) -> tuple[str, str, str]:
+        status = worker.kill()
+        if self._workers.closed:
+            raise QueryFailed("the connection was closed while the query ran") from None
+        # SIGALRM is the worker's own alarm; SIGKILL and SIGABRT are how a process runs out of memory
+        if worker.out_of_time or status == -14:
+            return ("failed", "time", "")
+        if status in (-9, -6):
+            return ("failed", "memory", "")
+        raise ConnectionFailed(
+            "the worker process ended unexpectedly; the next query starts a new one"
+        ) from None
 
     def close(self) -> None:
         """Stop the worker processes."""

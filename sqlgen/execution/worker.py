@@ -15,10 +15,11 @@ import marshal
 import os
 import sys
 import time
+from contextlib import contextmanager
 
 TYPE_CHECKING = False  # spares the start-up the import of typing
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, BinaryIO
 
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
@@ -119,22 +120,40 @@ class Failure(Exception):
         self.kind = kind
 
 
-def fetch(cursor: Any, max_rows: int, max_bytes: int, plain: bool) -> tuple[list[bytes], bool]:
-    """Marshalled chunks of at most ``max_rows`` rows and ``max_bytes`` bytes, and whether more were there."""
+class Clock:
+    """The time that a query has; a stream starts it anew for every batch and stops it in between."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self.deadline = time.monotonic() + timeout_s
+
+    def restart(self) -> None:
+        self.deadline = time.monotonic() + self.timeout_s
+
+    def stop(self) -> None:
+        self.deadline = float("inf")
+
+
+def fetch(
+    cursor: Any, max_rows: int, max_bytes: int, max_cell_bytes: int, plain: bool
+) -> tuple[list[bytes], bool, int]:
+    """Marshalled chunks of at most ``max_rows`` rows and ``max_bytes`` bytes, whether more were there, and
+    how many cells were cut to ``max_cell_bytes``.
+    """
     chunks: list[bytes] = []
-    count = used = 0
+    count = used = cut = 0
     size = 4
     while True:
         rows = cursor.fetchmany(min(size, max_rows + 1 - count))
         if not rows:
-            return chunks, False
-        if not plain:
-            rows = [tuple([v if type(v) in PLAIN else encode(v) for v in row]) for row in rows]
+            return chunks, False, cut
         truncated = count + len(rows) > max_rows
         if truncated:
             rows = rows[: max_rows - count]
-        body = marshal.dumps(rows)
+        body, cut_here = pack(rows, max_cell_bytes, plain)
+        cut += cut_here
         if used + len(body) > max_bytes:
+            rows = marshal.loads(body)
             rows = _fitting(rows, max_bytes - used)
             if not rows and not count:
                 raise Failure("bytes", "")
@@ -144,9 +163,62 @@ def fetch(cursor: Any, max_rows: int, max_bytes: int, plain: bool) -> tuple[list
         used += len(body)
         chunks.append(body)
         if truncated:
-            return chunks, True
+            return chunks, True, cut
         # about a mebibyte a chunk, so that wide rows don't pile up before they are weighed
         size = max(1, min(size * 8, 4096, MEBIBYTE * count // used))
+
+
+def pack(rows: list[Any], max_cell_bytes: int, plain: bool) -> tuple[bytes, int]:
+    """Rows ready for a frame, and how many cells had to be cut."""
+    if not plain:
+        rows = [tuple([v if type(v) in PLAIN else encode(v) for v in row]) for row in rows]
+    body = marshal.dumps(rows)
+    # a chunk that is smaller than one cell may be holds no cell that is too long
+    if len(body) <= max_cell_bytes:
+        return body, 0
+    cut = sum([is_long(v, max_cell_bytes) for row in rows for v in row])
+    if not cut:
+        return body, 0
+    rows = [tuple([cut_cell(v, max_cell_bytes) for v in row]) for row in rows]
+    return marshal.dumps(rows), cut
+
+
+def is_long(value: Any, max_cell_bytes: int) -> bool:
+    return type(value) in (str, bytes) and len(value) > max_cell_bytes
+
+
+def cut_cell(value: Any, max_cell_bytes: int) -> Any:
+    """A text or bytes of at most this length; a text says where it was cut and how long it was.
+
+    >>> cut_cell("abcdef", 3), cut_cell(b"abcdef", 3), cut_cell("abc", 3)
+    ('abc… (6 characters)', b'abc', 'abc')
+    """
+    if not is_long(value, max_cell_bytes):
+        return value
+    return value[:max_cell_bytes] + (f"… ({len(value)} characters)" if type(value) is str else b"")
+
+
+def stream(
+    cursor: Any,
+    clock: Clock,
+    send: Callable[[tuple[Any, ...]], None],
+    batch_rows: int,
+    max_cell_bytes: int,
+    plain: bool,
+) -> None:
+    """Send the rows in frames of at most ``batch_rows`` rows and about a mebibyte, at the reader's pace."""
+    size = min(4, batch_rows)
+    while True:
+        clock.restart()
+        _set_alarm(clock.timeout_s + GRACE_S)
+        rows = cursor.fetchmany(size)
+        _set_alarm(0)
+        clock.stop()
+        if not rows:
+            return
+        body, cut = pack(rows, max_cell_bytes, plain)
+        send(("chunk", body, cut))
+        size = max(1, min(size * 8, batch_rows, MEBIBYTE * len(rows) // len(body)))
 
 
 def _fitting(rows: Sequence[Any], room: int) -> list[Any]:
@@ -181,6 +253,17 @@ def _limit_memory(size: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size, hard))
     except (OSError, ValueError):
         return
+
+
+def _limit_files(size: int) -> None:
+    """Bound every file that this process writes; it only ever writes temporary ones."""
+    try:
+        import resource
+    except ImportError:
+        return
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    if hard == resource.RLIM_INFINITY or size < hard:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
 
 # -- SQLite --------------------------------------------------------------------------------------
@@ -221,23 +304,20 @@ def sqlite_text(raw: bytes) -> str:
     return str(raw, "utf-8", "backslashreplace")
 
 
-def run_sqlite(
-    connection: Any, sql: str, timeout_s: float, max_rows: int, max_bytes: int
-) -> tuple[list[Any], list[bytes], bool]:
-    """Columns as (name, type) pairs, marshalled chunks of rows, truncated. Raises Failure."""
+@contextmanager
+def sqlite_query(connection: Any, sql: str, timeout_s: float) -> Iterator[tuple[Any, list[Any], Clock]]:
+    """The cursor of a running query, its columns as (name, type) pairs, and its clock. Raises Failure."""
     import sqlite3
 
-    deadline = time.monotonic() + timeout_s
+    clock = Clock(timeout_s)
     # 4000 steps are about 0.1 ms: the limit is kept to the millisecond at no visible cost
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, 4000)
+    connection.set_progress_handler(lambda: time.monotonic() > clock.deadline, 4000)
     cursor = connection.cursor()
     try:
         cursor.execute(sql)
         if cursor.description is None:
             raise Failure("query", "the statement returns no rows")
-        names = [(column[0], "") for column in cursor.description]
-        chunks, truncated = fetch(cursor, max_rows, max_bytes, True)
-        return names, chunks, truncated
+        yield cursor, [(column[0], "") for column in cursor.description], clock
     except MemoryError:
         raise Failure("memory", "") from None
     except sqlite3.Error as error:
@@ -290,7 +370,10 @@ class SqliteSession:
         self.memory_mib = 0
         self.connection.set_authorizer(sqlite_authorizer)
 
-    def run(self, sql: str, timeout_s: float, max_rows: int, max_bytes: int, memory_mib: int) -> Any:
+    plain = True
+
+    def query(self, sql: str, timeout_s: float, memory_mib: int) -> Any:
+        """See ``sqlite_query``."""
         busy_s = min(timeout_s, 5.0)
         if busy_s != self.busy_s:
             self.connection.set_authorizer(None)
@@ -299,8 +382,10 @@ class SqliteSession:
             self.busy_s = busy_s
         if memory_mib != self.memory_mib:
             _limit_memory(self.base + memory_mib * MEBIBYTE)
+            # what sorting puts on disk; a pipe has no size that this could bound
+            _limit_files(4 * memory_mib * MEBIBYTE)
             self.memory_mib = memory_mib
-        return *run_sqlite(self.connection, sql, timeout_s, max_rows, max_bytes), True
+        return sqlite_query(self.connection, sql, timeout_s)
 
     def release(self) -> None:
         """A SQLite file may stay open: readers keep nobody from writing between queries."""
@@ -311,22 +396,26 @@ class SqliteSession:
 # -- DuckDB --------------------------------------------------------------------------------------
 
 
-def run_duckdb(
-    connection: Any, sql: str, timeout_s: float, max_rows: int, max_bytes: int
-) -> tuple[list[Any], list[bytes], bool]:
-    """Columns as (name, type) pairs, marshalled chunks of rows, truncated. Raises Failure."""
+@contextmanager
+def duckdb_query(connection: Any, sql: str, timeout_s: float) -> Iterator[tuple[Any, list[Any], Clock]]:
+    """The cursor of a running query, its columns as (name, type) pairs, and its clock. Raises Failure."""
     import threading
 
     import duckdb
 
+    clock = Clock(timeout_s)
     out_of_time = threading.Event()
+    done = threading.Event()
 
-    def interrupt() -> None:
-        out_of_time.set()
-        connection.interrupt()
+    def watch() -> None:
+        # the deadline of a stream moves on with every batch
+        while not done.wait(min(max(clock.deadline - time.monotonic(), 0.0), timeout_s)):
+            if time.monotonic() >= clock.deadline:
+                out_of_time.set()
+                connection.interrupt()
+                return
 
-    alarm = threading.Timer(timeout_s, interrupt)
-    alarm.daemon = True
+    alarm = threading.Thread(target=watch, daemon=True)
     alarm.start()
     try:
         statements = connection.extract_statements(sql)
@@ -335,9 +424,7 @@ def run_duckdb(
         if statements[0].type.name not in ("SELECT", "EXPLAIN"):
             raise Failure("query", f"only queries run, this is {statements[0].type.name}")
         cursor = connection.execute(statements[0])
-        names = [(column[0], str(column[1])) for column in cursor.description]
-        chunks, truncated = fetch(cursor, max_rows, max_bytes, False)
-        return names, chunks, truncated
+        yield cursor, [(column[0], str(column[1])) for column in cursor.description], clock
     except MemoryError:
         raise Failure("memory", "") from None
     except duckdb.Error as error:
@@ -346,7 +433,7 @@ def run_duckdb(
         # the engine's own exceptions that have no class in its Python module
         raise Failure("time" if out_of_time.is_set() else "query", str(error)) from None
     finally:
-        alarm.cancel()
+        done.set()
 
 
 def _duckdb_kind(error: Exception, out_of_time: bool) -> str:
@@ -381,11 +468,14 @@ class DuckdbSession:
         self.connection: Any = None
         self.memory_mib = 0
 
-    def run(self, sql: str, timeout_s: float, max_rows: int, max_bytes: int, memory_mib: int) -> Any:
+    plain = False
+
+    def query(self, sql: str, timeout_s: float, memory_mib: int) -> Any:
+        """See ``duckdb_query``."""
         if self.connection is None or memory_mib != self.memory_mib:
             self.release()
             self._open(memory_mib)
-        return *run_duckdb(self.connection, sql, timeout_s, max_rows, max_bytes), False
+        return duckdb_query(self.connection, sql, timeout_s)
 
     def _open(self, memory_mib: int) -> None:
         import duckdb
@@ -409,6 +499,7 @@ class DuckdbSession:
         self.memory_mib = memory_mib
         # the engine counts its buffers itself; this bounds what it doesn't count (long strings, the result)
         _limit_memory(_virtual_size() + (memory_mib + 256) * MEBIBYTE)
+        _limit_files(4 * memory_mib * MEBIBYTE)
 
     def release(self) -> None:
         if self.connection is not None:
@@ -447,6 +538,24 @@ def _prepare_process() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def serve(
+    session: SqliteSession | DuckdbSession, request: tuple[Any, ...], send: Callable[[tuple[Any, ...]], None]
+) -> tuple[Any, ...]:
+    """Run one query; the answer to send last. ``run`` answers with all rows, ``stream`` sends them first."""
+    kind, sql, timeout_s, max_rows, max_bytes, max_cell_bytes, memory_mib = request
+    _set_alarm(timeout_s + GRACE_S)
+    try:
+        with session.query(sql, timeout_s, memory_mib) as (cursor, names, clock):
+            if kind == "run":
+                found = fetch(cursor, max_rows, max_bytes, max_cell_bytes, session.plain)
+                return ("rows", names, *found, session.plain)
+            send(("columns", names, session.plain))
+            stream(cursor, clock, send, max_rows, max_cell_bytes, session.plain)
+            return ("end",)
+    finally:
+        _set_alarm(0)
+
+
 def main() -> None:
     """Serve frames from standard input until it ends."""
     # what a library prints must not end up between the frames
@@ -476,16 +585,7 @@ def main() -> None:
                 answer: tuple[Any, ...] = ("ready", os.getpid())
             else:
                 assert session is not None
-                _, sql, timeout_s, max_rows, max_bytes, memory_mib = request
-                started = time.perf_counter()
-                _set_alarm(timeout_s + GRACE_S)
-                try:
-                    columns, chunks, truncated, plain = session.run(
-                        sql, timeout_s, max_rows, max_bytes, memory_mib
-                    )
-                finally:
-                    _set_alarm(0)
-                answer = ("rows", columns, chunks, truncated, plain, time.perf_counter() - started)
+                answer = serve(session, request, lambda frame: write_frame(sink, frame))
         except Failure as failure:
             answer = ("failed", failure.kind, str(failure)[:2000])
         except MemoryError:
