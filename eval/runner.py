@@ -68,7 +68,11 @@ def run_suite(
         )
     settings = Settings() if settings is None else settings
     settings = replace(
-        settings, db=None, max_rows=_MAX_ROWS, beams=settings.beams if beams is None else beams
+        settings,
+        db=None,
+        history=False,
+        max_rows=_MAX_ROWS,
+        beams=settings.beams if beams is None else beams,
     )
     questions = suite.sample(limit)
     by_database: dict[str, list[int]] = defaultdict(list)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sqlgen.cli.evaluate import eval_
+from sqlgen.cli.feedback import feedback, history
+from sqlgen.cli.knowledge import knowledge
+from sqlgen.cli.logs import logs
 from sqlgen.cli.shared import (
     DIALECTS,
     EXIT_CODES,
@@ -26,9 +29,6 @@ from sqlgen.cli.shared import (
     stdin_text,
     words_of,
 )
-from sqlgen.cli.feedback import feedback, history
-from sqlgen.cli.knowledge import knowledge
-from sqlgen.cli.logs import logs
 from sqlgen.cli.train import models, train
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.types import Dialect, Finding, Rejection, ValidatedQuery
@@ -45,7 +45,12 @@ answer_options = combined(
     click.option("--dry-run", is_flag=True, help="Write and check the SQL, execute nothing."),
     click.option("--explain", is_flag=True, help="Say what was retrieved and what became of each candidate."),
     click.option("--model", metavar="NAME", help="Which model writes the SQL."),
-    click.option("--knowledge", type=click.Path(path_type=Path), metavar="DIR", help="A folder of terms, metrics, queries, documents."),  # fmt: skip
+    click.option(
+        "--knowledge",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="A folder of terms, metrics, queries, documents.",
+    ),
     click.option("--max-rows", type=int, metavar="N", help="Rows at most (1000)."),
     click.option(
         "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Seconds a query may run (30)."

@@ -18,7 +18,7 @@ from sqlgen.generation.codes import with_codes
 from sqlgen.generation.encode import Encoded, PieceCache, encode, ids_to_form, with_hints
 from sqlgen.generation.grammar import END, START, Grammar, State
 from sqlgen.sql.form import KEYWORDS, Inexpressible, form_to_sql
-from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext, TermMatch
+from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -95,7 +95,7 @@ class EmbeddedGenerator:
         if not context.tables:
             return ()
         context = with_codes(context)
-        text = with_hints(question.text, [_hint(term) for term in context.terms[:_HINTS]])
+        text = with_hints(question.text, [term.hint for term in context.terms if term.hint][:_HINTS])
         encoded = encode(text, context, self._cache)
         loose = question.dialect == "sqlite"
         grammar = Grammar(encoded, context, text, loose=loose, today=question.today)
@@ -168,13 +168,6 @@ class EmbeddedGenerator:
             order = np.array([i for i, _ in grown])
             past = [p[:, order] for p in past]
         return done[:beams], unanswerable
-
-
-def _hint(term: TermMatch) -> str:
-    """A definition as the model reads it: the expression behind a name, else what it means in words."""
-    words, _, sql = term.text.partition(" SQL: ")
-    expression = sql if sql and not sql.upper().startswith("SELECT") else words
-    return f"{term.name} refers to {expression}"
 
 
 def _log_softmax(scores: Floats) -> Floats:
