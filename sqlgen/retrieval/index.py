@@ -8,30 +8,40 @@ import os
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlgen.errors import IndexUnusable
 from sqlgen.lock import exclusive
 from sqlgen.retrieval.budget import Costs, Found, cut_to_budget, fits_whole
+from sqlgen.retrieval.cells import find_cells
 from sqlgen.retrieval.embedder import Embedder
 from sqlgen.retrieval.ranking import CatalogView, Ranking, rank_tables
+from sqlgen.retrieval.sqlite_store import is_ours, open_file, open_memory, remove_leftovers, write_file
 from sqlgen.retrieval.store import (
     COLUMN_NAME,
     DEFAULT_BUDGET,
     TABLE_NAME,
     Budget,
+    IndexStore,
+    Meta,
+    Plan,
     Progress,
-    Store,
+    Source,
     Values,
-    content_digest,
-    fill,
-    is_ours,
-    open_file,
-    open_memory,
-    remove_leftovers,
-    write_file,
+    Writer,
+    build,
+    can_update,
+    plan_update,
+    serves,
+    slot_key,
+    table_digests,
+    update,
 )
 from sqlgen.retrieval.values import choose_matches
 from sqlgen.retrieval.words import bound_question
@@ -41,7 +51,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Index", "default_index_path", "open_index"]
+__all__ = ["Index", "SharedStore", "default_index_path", "open_index"]
 
 _log = logging.getLogger("sqlgen.retrieval")
 
@@ -74,28 +84,44 @@ def _home() -> Path:
         return Path(tempfile.gettempdir()) / "sqlgen"
 
 
+@dataclass(frozen=True, slots=True)
+class SharedStore:
+    """An index in a PostgreSQL database that servers share: its URL, and which database it is the index of."""
+
+    url: str
+    name: str
+
+    def __str__(self) -> str:
+        from sqlgen.retrieval.postgres_store import shown_url
+
+        return shown_url(self.url)
+
+
 def open_index(
     catalog: Catalog,
-    path: Path,
+    place: Path | SharedStore,
     *,
     values: Values | None = None,
     progress: Progress | None = None,
     embedder: Embedder | None = None,
     budget: Budget = DEFAULT_BUDGET,
+    scope: str = "",
     rebuild: bool = False,
 ) -> Index:
-    """Open the index of ``catalog`` at ``path``, built first where there is none that serves.
+    """Open the index of ``catalog`` at ``place``, built or brought up to date first where it does not serve.
 
     An index serves when it is whole, of this format, of this catalog (its fingerprint and all names,
-    kinds and comments), made with this embedder, and holds values when ``values`` is given. Anything
-    else is built anew as a whole, beside the old file and moved over it at the end: a build that
-    dies leaves what was there. A file that is none of ours is kept as ``<name>.broken``.
-    ``rebuild`` builds in any case, to take in new values.
+    kinds and comments), made with this embedder, and holds values when ``values`` is given. Where only
+    the catalog differs, the tables that changed are read and embedded again, and no others. Anything else
+    is built anew as a whole. Readers see the old index until the new one is complete, and a build
+    or an update that dies leaves what was there. A file that is none of ours is kept as ``<name>.broken``.
+    ``rebuild`` builds in any case, to take in new values. ``scope`` says in any words what may enter the
+    index (a policy, columns opted out): an index of another scope never serves, nor does any part of it.
 
     ``values(table, column, limit)`` gives at most ``limit`` distinct values of a text column; without
     it the catalog's samples are indexed. ``progress(done, total, what)`` is called before each table.
     When the folder cannot be written, a warning is logged and the index lives in memory.
-    Raises IndexUnusable when ``path`` is a folder or device.
+    Raises IndexUnusable when ``place`` is a folder or device, or a server that cannot be used.
 
     >>> from sqlgen.types import Column, Table
     >>> shop = Catalog("sqlite", (Table("orders", (Column("id", "INTEGER", "number"),)),), "f1")
@@ -105,54 +131,71 @@ def open_index(
     ...     [(s.table.key, s.reason) for s in context.tables], context.token_count
     ([('orders', "name matches 'orders'")], 4)
     """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise IndexUnusable(f"the index {path} is not a file; give another path")
-    builder = _Builder(catalog, path, values, progress, embedder, budget)
+    source = Source(catalog, values, embedder, budget, scope, progress, _log.warning, table_digests(catalog))
+    builder: _Builder
+    if isinstance(place, SharedStore):
+        from sqlgen.retrieval.postgres_store import SharedBuilder
+
+        builder = SharedBuilder(source, place.url, place.name)
+    else:
+        place = Path(os.path.realpath(place))
+        if place.exists() and not place.is_file():
+            raise IndexUnusable(f"the index {place} is not a file; give another path")
+        builder = _FileBuilder(source, place)
     return Index(catalog, builder.open(rebuild=rebuild), embedder, reopen=builder.open)
 
 
-class _Builder:
-    """Knows how to get a serving store for one catalog: open, else build, else keep in memory."""
+class _Builder(Protocol):
+    """Knows how to get a serving store for one catalog."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        path: Path,
-        values: Values | None,
-        progress: Progress | None,
-        embedder: Embedder | None,
-        budget: Budget,
-    ) -> None:
-        self.catalog = catalog
+    def open(self, *, rebuild: bool = False) -> IndexStore:
+        """Open what serves, else update, else build it."""
+        ...
+
+
+class _FileBuilder:
+    """An index in a file; in memory where it cannot be written."""
+
+    def __init__(self, source: Source, path: Path) -> None:
+        self.source = source
         self.path = path
-        self.values = values
-        self.progress = progress
-        self.embedder = embedder
-        self.budget = budget
-        self.content = content_digest(catalog)
 
-    def open(self, *, rebuild: bool = False) -> Store:
+    def open(self, *, rebuild: bool = False) -> IndexStore:
         store = None if rebuild else self._existing()
-        if store is not None:
+        if store is not None and serves(store.meta, self.source):
             return store
+        if store is not None:
+            store.close()
         seen = self._signature()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with exclusive(self.path.with_name(self.path.name + ".lock")):
                 # Whoever held the lock before may have built just this.
-                if self._signature() != seen:
+                if not rebuild or self._signature() != seen:
                     store = self._existing()
-                    if store is not None:
+                    if store is not None and serves(store.meta, self.source):
                         return store
                 remove_leftovers(self.path)
-                self._set_aside()
-                _log.info("building the index %s", self.path)
-                write_file(self.path, self._fill)
+                self._write(None if rebuild else store)
             return open_file(self.path)
         except (OSError, sqlite3.OperationalError) as error:
             _log.warning("the index %s cannot be written (%s); it is kept in memory", self.path, error)
-            return open_memory(self._fill)
+            return open_memory(self._build)
+
+    def _write(self, store: IndexStore | None) -> None:
+        plan = None
+        if store is not None:
+            meta = store.meta
+            if can_update(meta, self.source):
+                plan = plan_update(store.slots(), meta, self.source)
+            store.close()
+        if plan is not None:
+            _log.info("updating %d tables of the index %s", len(plan.write) + len(plan.gone), self.path)
+            write_file(self.path, partial(self._update, plan=plan, meta=meta), changes=True)
+            return
+        self._set_aside()
+        _log.info("building the index %s", self.path)
+        write_file(self.path, self._build)
 
     def _signature(self) -> tuple[int, int, int] | None:
         try:
@@ -161,25 +204,14 @@ class _Builder:
             return None
         return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
-    def _existing(self) -> Store | None:
+    def _existing(self) -> IndexStore | None:
         if not self.path.is_file():
             return None
         try:
-            store = open_file(self.path)
+            return open_file(self.path)
         except IndexUnusable as error:
             _log.warning("%s; it is built anew", error)
             return None
-        meta = store.meta
-        serves = (
-            meta.content == self.content
-            and meta.fingerprint == self.catalog.fingerprint
-            and (self.embedder is None or meta.embedder == self.embedder.id)
-            and (self.values is None or meta.values_read)
-        )
-        if serves:
-            return store
-        store.close()
-        return None
 
     def _set_aside(self) -> None:
         """Keep a file that somebody else wrote; ours hold nothing that cannot be built again."""
@@ -192,29 +224,105 @@ class _Builder:
                 _log.warning("%s was no index; it is kept as %s", self.path, aside)
                 return
 
-    def _fill(self, connection: sqlite3.Connection) -> None:
-        fill(
-            connection,
-            self.catalog,
-            values=self.values,
-            embedder=self.embedder,
-            budget=self.budget,
-            progress=self.progress,
-            warn=_log.warning,
+    def _build(self, writer: Writer) -> None:
+        build(writer, self.source)
+
+    def _update(self, writer: Writer, plan: Plan, meta: Meta) -> None:
+        update(writer, self.source, plan, meta)
+
+
+class _Numbered:
+    """A store in the catalog's own numbers: positions of tables, and of columns through all tables."""
+
+    def __init__(self, store: IndexStore, catalog: Catalog) -> None:
+        self.meta = store.meta
+        self._store = store
+        slots = {slot.key: slot for slot in store.slots()}
+        first_column = [0, *accumulate(len(table.columns) for table in catalog.tables)]
+        self._first = first_column
+        self._table_of = [-1] * store.meta.next_table
+        self._column_of = [-1] * store.meta.next_column
+        self._stored_first: list[int] = []
+        for position, table in enumerate(catalog.tables):
+            slot = slots.get(slot_key(table))
+            if slot is None or slot.columns != len(table.columns):
+                raise IndexUnusable(f"the index {store.place or 'in memory'} does not hold {table.key}")
+            first, last = first_column[position], first_column[position + 1]
+            self._table_of[slot.number] = position
+            self._column_of[slot.first_column : slot.first_column + slot.columns] = range(first, last)
+            self._stored_first.append(slot.first_column)
+        # A fresh build numbers in the catalog's order: then there is nothing to translate.
+        self._same = self._column_of == list(range(first_column[-1])) and self._table_of == list(
+            range(len(catalog.tables))
         )
+
+    def search(self, words: Sequence[str], limit: int) -> list[list[tuple[int, int]]]:
+        """As ``Store.search``."""
+        found = self._store.search(words, limit)
+        if self._same:
+            return found
+        tables, columns = self._table_of, self._column_of
+        return [
+            [
+                (kind, position)
+                for kind, number in postings
+                if (position := columns[number] if kind >= COLUMN_NAME else tables[number]) >= 0
+            ]
+            for postings in found
+        ]
+
+    def search_columns(self, word: str, first: int, last: int) -> list[int]:
+        """As ``Store.search_columns``, of the columns of one table."""
+        shift = self._stored_first[bisect_right(self._first, first) - 1] - first
+        return [number - shift for number in self._store.search_columns(word, first + shift, last + shift)]
+
+    def cells(self, normals: Sequence[str], limit: int) -> list[tuple[str, int, str]]:
+        """The cells that these n-grams mean, as spelt or not (``find_cells``)."""
+        found = find_cells(self._store, normals, limit)
+        if self._same:
+            return found
+        columns = self._column_of
+        return [(normal, columns[number], value) for normal, number, value in found if columns[number] >= 0]
+
+    def vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The vectors of all tables, and of all columns, each in the catalog's order."""
+        return self._placed(TABLE_NAME, self._table_of, len(self._stored_first)), self._placed(
+            COLUMN_NAME, self._column_of, self._first[-1]
+        )
+
+    def _placed(self, kind: int, position_of: Sequence[int], count: int) -> NDArray[np.float32]:
+        import numpy as np
+
+        numbers, rows = self._store.vectors(kind)
+        if not len(numbers):
+            return rows
+        if self._same:
+            return rows
+        positions = np.asarray(position_of)[numbers]
+        placed = np.zeros((count, rows.shape[1]), dtype=np.float32)
+        placed[positions[positions >= 0]] = rows[positions >= 0]
+        return placed
 
 
 class Index:
     """An open index. Safe to share between threads; close it, or use it as a context manager."""
 
     def __init__(
-        self, catalog: Catalog, store: Store, embedder: Embedder | None, *, reopen: Callable[[], Store]
+        self,
+        catalog: Catalog,
+        store: IndexStore,
+        embedder: Embedder | None,
+        *,
+        reopen: Callable[[], IndexStore],
     ) -> None:
         self.catalog = catalog
         self._store = store
+        self._numbered = _Numbered(store, catalog)
         self._embedder = embedder
         self._reopen = reopen
         self._view = CatalogView(catalog)
+        # A name and its marker are two pieces at the least.
+        self._least_cost = 2 * sum(1 + len(table.columns) for table in catalog.tables)
         self._lock = threading.Lock()
         self._costs: Costs | None = None
         self._vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
@@ -237,7 +345,7 @@ class Index:
         store = self._store
         meta = store.meta
         return {
-            "path": None if store.path is None else str(store.path),
+            "path": store.place,
             "tables": meta.tables,
             "columns": meta.columns,
             "values": meta.values,
@@ -278,7 +386,7 @@ class Index:
         question = bound_question(text)
         ranking = self._rank(question)
         view = self._view
-        whole = fits_whole(view.tables, costs, token_budget)
+        whole = self._least_cost <= token_budget and fits_whole(view.tables, costs, token_budget)
         order = self._full_order(ranking, len(view.tables) if whole else k)
         found = []
         for i in order:
@@ -299,9 +407,9 @@ class Index:
         return cut_to_budget(found, token_budget, costs, choose_values)
 
     def _rank(self, question: str) -> Ranking:
-        store = self._store
+        store, numbered = self._store, self._numbered
         try:
-            return self._rank_with(store, question)
+            return self._rank_with(numbered, question)
         except sqlite3.DatabaseError as error:
             _log.warning("the index broke while it was read (%s); it is built anew", error)
         with self._lock:
@@ -309,21 +417,22 @@ class Index:
                 raise IndexUnusable("the index was closed; open it again")
             if self._store is store:
                 self._store = self._reopen()
+                self._numbered = _Numbered(self._store, self.catalog)
                 self._vectors = None
                 store.close()
-            store = self._store
+            store, numbered = self._store, self._numbered
         try:
-            return self._rank_with(store, question)
+            return self._rank_with(numbered, question)
         except sqlite3.DatabaseError as error:
-            raise IndexUnusable(f"the index {store.path} cannot be read: {error}; delete it") from error
+            raise IndexUnusable(f"the index {store.place} cannot be read: {error}; delete it") from error
 
-    def _rank_with(self, store: Store, question: str) -> Ranking:
+    def _rank_with(self, numbered: _Numbered, question: str) -> Ranking:
         query_vector = None
-        if self._embedder is not None and store.meta.embedder == self._embedder.id:
+        if self._embedder is not None and numbered.meta.embedder == self._embedder.id:
             query_vector = self._embedder.embed([question])[0]
             if self._vectors is None:
-                self._vectors = (store.vectors(TABLE_NAME), store.vectors(COLUMN_NAME))
-        return rank_tables(question, self._view, store, query_vector=query_vector, vectors=self._vectors)
+                self._vectors = numbered.vectors()
+        return rank_tables(question, self._view, numbered, query_vector=query_vector, vectors=self._vectors)
 
     def _full_order(self, ranking: Ranking, limit: int) -> list[int]:
         """The ranked tables; when they are fewer than wanted, the best connected others follow."""

@@ -1,39 +1,30 @@
-"""The index file: what is in it, how it is written whole or not at all, and how it is read.
+"""What an index holds, whatever keeps it: the searches, and how a catalog becomes rows.
 
-One SQLite file:
+Two stores keep it: a SQLite file (``sqlite_store``) and a PostgreSQL database that servers share
+(``postgres_store``). Both hold
 
-- ``meta``: format version, fingerprints, embedder, counts, time of the build;
-- ``doc``: an FTS5 table of names, comments and sampled values; the row id says which text of
-  which table or column it is (``doc_id``), numbers being positions in the catalog;
-- ``cell``: normal form of a value -> column, original spelling;
-- ``vector``: int8 vectors of tables and columns, where an embedder was given.
+- documents: names, comments and sampled values of tables and columns, found by their words;
+- cells: normal form of a value -> column, original spelling; and keys under which misspelt words are found;
+- vectors of tables and columns, where an embedder was given;
+- slots: which table has which numbers, with a digest of what the index took from it.
 
-The header's application id marks the file as ours, its user version is a CRC-32 of all other
-bytes: a flipped bit anywhere is seen when the file is opened. A finished file never changes; a
-new build is written beside it and moved over it, so readers keep the file that they opened.
+Numbers are given once and never again: a table that changed gets new ones, what stood under the old ones is
+dead until the next build as a whole. So a reader that still holds the old slots reads what it always read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import sqlite3
-import struct
-import threading
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sqlgen.catalog.naming import natural_name
-from sqlgen.errors import DatabaseError, IndexUnusable
+from sqlgen.errors import DatabaseError
 from sqlgen.retrieval.embedder import Embedder
-from sqlgen.retrieval.values import MAX_VALUE_CHARS, normalise_value
+from sqlgen.retrieval.values import MAX_VALUE_CHARS, initials_of, normalise_value, typo_keys
 from sqlgen.types import Catalog, Column, Table
 
 if TYPE_CHECKING:
@@ -50,46 +41,42 @@ __all__ = [
     "TABLE_COMMENT",
     "TABLE_NAME",
     "Budget",
+    "IndexStore",
     "Meta",
+    "Plan",
     "Progress",
+    "Slot",
+    "Source",
     "Store",
     "Values",
-    "content_digest",
-    "fill",
-    "is_ours",
-    "open_file",
-    "open_memory",
-    "remove_leftovers",
-    "write_file",
+    "Writer",
+    "build",
+    "can_update",
+    "plan_update",
+    "serves",
+    "slot_key",
+    "table_digests",
+    "update",
 ]
 
 Progress = Callable[[int, int, str], None]
 Values = Callable[[Table, Column, int], Iterable[str]]
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 TABLE_NAME, TABLE_COMMENT, SCHEMA_NAME, COLUMN_NAME, COLUMN_COMMENT, COLUMN_VALUES = range(6)
 
-_APPLICATION_ID = 0x53514C47
-_KIND_SHIFT = 40
-_NUMBER_MASK = (1 << _KIND_SHIFT) - 1
-_HEADER = b"SQLite format 3\x00"
-_USER_VERSION = slice(60, 64)
-_APPLICATION = slice(68, 72)
-_CHUNK_BYTES = 1 << 20
 _COMMENT_CHARS = 1000
 _SAMPLE_VALUES = 50
 _SAMPLE_CHARS = 2000
 _VECTOR_VALUES = 4
 _EMBED_BATCH = 2048
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE VIRTUAL TABLE doc USING fts5(text, content='', columnsize=0,
-                                    tokenize='porter unicode61 remove_diacritics 2');
-CREATE TABLE cell (normal TEXT NOT NULL, number INTEGER NOT NULL, value TEXT NOT NULL);
-CREATE TABLE vector (kind INTEGER NOT NULL, number INTEGER NOT NULL, scale REAL NOT NULL, data BLOB NOT NULL,
-                     PRIMARY KEY (kind, number)) WITHOUT ROWID;
-"""
+_CELL_BATCH = 5000
+# Beyond this many distinct values of a column, initials say too little.
+_INITIALS_VALUES = 2000
+# A build as a whole costs less than an update of so much, and leaves nothing dead.
+_UPDATE_SHARE = 0.3
+_DEAD_SHARE = 0.25
+_DEAD_COLUMNS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +84,12 @@ class Budget:
     """What a build may take from the database: distinct values per column, and in all.
 
     When the columns together would pass ``total_values``, each gets its share of what is left.
+    ``typo_words`` is the number of distinct words for which misspellings are recognised.
     """
 
     column_values: int = 20_000
     total_values: int = 2_000_000
+    typo_words: int = 200_000
 
 
 DEFAULT_BUDGET: Final = Budget()
@@ -108,95 +97,329 @@ DEFAULT_BUDGET: Final = Budget()
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What an index file says about itself. ``content`` digests the catalog that it numbers."""
+    """What an index says about itself.
+
+    ``content`` digests the catalog that it holds; ``scope`` names what may enter it (policy, columns opted
+    out); ``next_table`` and ``next_column`` are the first numbers that were never given.
+    """
 
     format_version: int
     fingerprint: str
     content: str
+    scope: str
     embedder: str
     values_read: bool
     tables: int
     columns: int
     values: int
     built_at: str
+    next_table: int
+    next_column: int
+
+    @classmethod
+    def read(cls, raw: Mapping[str, str]) -> Meta:
+        """From texts by name; KeyError or ValueError when something is missing or no number."""
+        return cls(
+            format_version=int(raw["format_version"]),
+            fingerprint=raw["fingerprint"],
+            content=raw["content"],
+            scope=raw["scope"],
+            embedder=raw["embedder"],
+            values_read=raw["values_read"] == "1",
+            tables=int(raw["tables"]),
+            columns=int(raw["columns"]),
+            values=int(raw["values"]),
+            built_at=raw["built_at"],
+            next_table=int(raw["next_table"]),
+            next_column=int(raw["next_column"]),
+        )
 
 
-def content_digest(catalog: Catalog) -> str:
-    """A digest of all that the index takes from the catalog, sampled values apart.
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The numbers of one table: its own, and those of its columns from ``first_column`` on."""
+
+    key: str
+    digest: bytes
+    number: int
+    first_column: int
+    columns: int
+    values: int
+
+
+class Store(Protocol):
+    """The searches that ranking is made of. Safe between threads."""
+
+    def search(self, words: Sequence[str], limit: int) -> list[list[tuple[int, int]]]:
+        """For each word the (kind, number) of the texts that hold it or its inflections, by kind and number.
+
+        A word brings at most ``limit`` texts. Words are letters and digits; none is read as an operator.
+        """
+        ...
+
+    def search_columns(self, word: str, first: int, last: int) -> list[int]:
+        """The numbers of the columns from ``first`` to ``last`` whose names hold ``word``."""
+        ...
+
+    def cells(self, normals: Sequence[str], limit: int) -> list[tuple[str, int, str]]:
+        """(normal form, column number, value) of cells with one of these normal forms, at most ``limit``."""
+        ...
+
+
+class IndexStore(Store, Protocol):
+    """An index that is kept somewhere: ``place`` is a path, or a URL without its password; None in memory."""
+
+    meta: Meta
+    place: str | None
+    size_bytes: int
+
+    def slots(self) -> list[Slot]:
+        """The tables that are there, in no order."""
+        ...
+
+    def near_words(self, keys: Sequence[int]) -> list[tuple[int, str]]:
+        """(key, word) for the words of cells that are kept under one of these keys (``values.typo_keys``)."""
+        ...
+
+    def vectors(self, kind: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Numbers, shape (n,), and vectors, shape (n, d), of tables (TABLE_NAME) or columns (COLUMN_NAME)."""
+        ...
+
+    def close(self) -> None:
+        """Give back all connections. Closing twice is fine."""
+        ...
+
+
+class Writer(Protocol):
+    """Takes the rows of an index in; nothing is to be seen before all are there."""
+
+    def add_docs(self, docs: Sequence[tuple[int, int, str]]) -> None:
+        """Texts as (kind, number, text), by kind and number."""
+        ...
+
+    def add_cells(self, cells: Sequence[tuple[str, int, str]]) -> None:
+        """Values as (normal form, column number, value)."""
+        ...
+
+    def add_words(self, keys: Sequence[tuple[int, str]]) -> None:
+        """Words of cells under their keys; what is there already is left."""
+        ...
+
+    def add_vectors(self, kind: int, first: int, rows: NDArray[np.float32]) -> None:
+        """Vectors of tables or columns, numbered from ``first`` on."""
+        ...
+
+    def put_slots(self, slots: Sequence[Slot], gone: Sequence[str]) -> None:
+        """The slots of tables that are new or changed, in place of older ones; and keys of tables gone."""
+        ...
+
+    def put_meta(self, meta: Mapping[str, str]) -> None:
+        """All that ``Meta.read`` needs, in place of what was there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What an index is made from. ``warn`` is told what could not be read."""
+
+    catalog: Catalog
+    values: Values | None
+    embedder: Embedder | None
+    budget: Budget
+    scope: str
+    progress: Progress | None
+    warn: Callable[[str], None]
+    digests: Mapping[str, bytes]
+    """Of each table of the catalog, by its slot key (``table_digests``)."""
+
+    @property
+    def content(self) -> str:
+        """A digest of all that the index takes from the catalog, sampled values apart."""
+        return hashlib.blake2b(b"".join(self.digests.values()), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an index becomes that of a new catalog: tables to write, keys that go, slots that stay."""
+
+    write: tuple[Table, ...]
+    gone: tuple[str, ...]
+    kept: tuple[Slot, ...]
+
+
+def table_digests(catalog: Catalog) -> dict[str, bytes]:
+    """For each table, by its slot key, a digest of all that the index takes from it, sampled values apart.
 
     >>> a = Catalog("sqlite", (Table("t", (Column("a", "TEXT", "text"),)),))
     >>> b = Catalog("sqlite", (Table("t", (Column("b", "TEXT", "text"),)),))
-    >>> content_digest(a) == content_digest(a), content_digest(a) == content_digest(b)
+    >>> table_digests(a) == table_digests(a), table_digests(a) == table_digests(b)
     (True, False)
     """
-    digest = hashlib.blake2b(digest_size=16)
+    digests = {}
     for table in catalog.tables:
         columns = [(c.name, c.kind, c.comment) for c in table.columns]
         text = repr((table.key, table.schema, table.name, table.comment, columns))
-        digest.update(text.encode("utf-8", "backslashreplace"))
-    return digest.hexdigest()
+        raw = text.encode("utf-8", "backslashreplace")
+        digests[slot_key(table)] = hashlib.blake2b(raw, digest_size=16).digest()
+    return digests
 
 
-def doc_id(kind: int, number: int) -> int:
-    """The row id of one text of one table or column."""
-    return (kind << _KIND_SHIFT) | number
+def serves(meta: Meta, source: Source) -> bool:
+    """Whether an index is that of ``source`` as it stands."""
+    return (
+        meta.scope == source.scope
+        and meta.content == source.content
+        and meta.fingerprint == _clean(source.catalog.fingerprint)
+        and (source.embedder is None or meta.embedder == source.embedder.id)
+        and (source.values is None or meta.values_read)
+    )
+
+
+def can_update(meta: Meta, source: Source) -> bool:
+    """Whether what an index holds of unchanged tables is what a build would write."""
+    embedder = "" if source.embedder is None else source.embedder.id
+    return (meta.scope, meta.embedder, meta.values_read) == (
+        source.scope,
+        embedder,
+        source.values is not None,
+    )
+
+
+def slot_key(table: Table) -> str:
+    """The key of a table as text that any store takes: no lone surrogate, no NUL."""
+    return table.key.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
+
+
+def plan_update(slots: Iterable[Slot], meta: Meta, source: Source) -> Plan | None:
+    """What to write so that the index holds the catalog of ``source``; None when a build as a whole is better.
+
+    A renamed table is one that went and one that came.
+    """
+    before = {slot.key: slot for slot in slots}
+    tables = source.catalog.tables
+    write, kept = [], []
+    for table, (key, digest) in zip(tables, source.digests.items(), strict=True):
+        slot = before.pop(key, None)
+        if slot is not None and slot.digest == digest:
+            kept.append(slot)
+        else:
+            write.append(table)
+    live = sum(len(table.columns) for table in tables)
+    added = sum(len(table.columns) for table in write)
+    dead = meta.next_column + added - live
+    if added > _UPDATE_SHARE * live or dead > max(_DEAD_COLUMNS, _DEAD_SHARE * live):
+        return None
+    return Plan(tuple(write), tuple(before), tuple(kept))
+
+
+def build(writer: Writer, source: Source) -> None:
+    """Write the whole index of ``source`` into an empty store."""
+    tables = source.catalog.tables
+    slots = _write_tables(writer, source, tables, 0, 0, source.budget.total_values)
+    writer.put_slots(slots, ())
+    writer.put_meta(_meta(source, slots, slots))
+    if source.progress:
+        source.progress(len(tables) + 1, len(tables) + 1, "done")
+
+
+def update(writer: Writer, source: Source, plan: Plan, meta: Meta) -> None:
+    """Bring an index that ``plan`` was made for up to date."""
+    used = sum(slot.values for slot in plan.kept)
+    left = max(0, source.budget.total_values - used)
+    slots = _write_tables(writer, source, plan.write, meta.next_table, meta.next_column, left)
+    writer.put_slots(slots, plan.gone)
+    writer.put_meta(_meta(source, [*plan.kept, *slots], slots, meta))
+    if source.progress:
+        source.progress(len(plan.write) + 1, len(plan.write) + 1, "done")
+
+
+def _meta(
+    source: Source, slots: Sequence[Slot], new: Sequence[Slot], before: Meta | None = None
+) -> dict[str, str]:
+    next_table = (0 if before is None else before.next_table) + len(new)
+    next_column = (0 if before is None else before.next_column) + sum(s.columns for s in new)
+    return {
+        "format_version": str(FORMAT_VERSION),
+        "fingerprint": _clean(source.catalog.fingerprint),
+        "content": source.content,
+        "scope": source.scope,
+        "embedder": source.embedder.id if source.embedder else "",
+        "values_read": str(int(source.values is not None)),
+        "tables": str(len(slots)),
+        "columns": str(sum(s.columns for s in slots)),
+        "values": str(sum(s.values for s in slots)),
+        "built_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "next_table": str(next_table),
+        "next_column": str(next_column),
+    }
 
 
 def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
 
 
-def _column_values(
-    table: Table, column: Column, values: Values | None, limit: int, warn: Callable[[str], None]
-) -> list[str]:
+def _column_values(table: Table, column: Column, source: Source, limit: int) -> list[str]:
     """Distinct values worth a lookup, at most ``limit``; a column that cannot be read gives what it gave."""
     kept: list[str] = []
-    reading = values is not None and column.kind == "text"
+    values = source.values
     try:
-        source = values(table, column, limit) if values is not None and reading else column.values
-        for value in islice(source, limit):
+        found = (
+            values(table, column, limit) if values is not None and column.kind == "text" else column.values
+        )
+        for value in islice(found, limit):
             if isinstance(value, str) and 0 < len(value) <= MAX_VALUE_CHARS:
                 kept.append(value)
     except DatabaseError as error:
-        warn(f"values of {table.key}.{column.name} were not all read: {error}")
+        source.warn(f"values of {table.key}.{column.name} were not all read: {error}")
     return kept
 
 
-def fill(
-    connection: sqlite3.Connection,
-    catalog: Catalog,
-    *,
-    values: Values | None,
-    embedder: Embedder | None,
-    budget: Budget,
-    progress: Progress | None,
-    warn: Callable[[str], None],
-) -> None:
-    """Write the whole index of ``catalog`` into an empty database, in one transaction."""
-    total = len(catalog.tables) + 1
-    text_columns_left = sum(c.kind == "text" for t in catalog.tables for c in t.columns)
-    values_left = budget.total_values
-    values_kept = 0
-    column_number = 0
+class _Words:
+    """The words of cells under the keys of their misspellings, up to a budget of words."""
+
+    def __init__(self, writer: Writer, budget: int) -> None:
+        self._writer = writer
+        self._left = budget
+        self._seen: set[str] = set()
+        self._rows: list[tuple[int, str]] = []
+
+    def add(self, normal: str) -> None:
+        for word in normal.split():
+            if word in self._seen or self._left <= 0:
+                continue
+            keys = typo_keys(word)
+            if keys:
+                self._seen.add(word)
+                self._left -= 1
+                self._rows += [(key, word) for key in keys]
+
+    def flush(self) -> None:
+        # By key: an index on them takes sorted rows fastest.
+        self._writer.add_words(sorted(self._rows))
+
+
+def _write_tables(
+    writer: Writer, source: Source, tables: Sequence[Table], number: int, column_number: int, values_left: int
+) -> list[Slot]:
+    total = len(tables) + 1
+    budget, embedder = source.budget, source.embedder
+    text_columns_left = sum(c.kind == "text" for t in tables for c in t.columns)
+    first_table, first_column = number, column_number
     table_texts: list[str] = []
     column_texts: list[str] = []
-    connection.executescript(_SCHEMA)
-    connection.execute("BEGIN")
-
-    def add_doc(kind: int, number: int, text: str) -> None:
-        if text:
-            connection.execute("INSERT INTO doc(rowid, text) VALUES (?, ?)", (doc_id(kind, number), text))
-
-    # FTS5 takes rows fastest in the order of their ids: kind by kind.
-    column_docs: list[tuple[int, int, str]] = []
-    for i, table in enumerate(catalog.tables):
-        if progress:
-            progress(i, total, table.key)
+    docs: list[tuple[int, int, str]] = []
+    cells: list[tuple[str, int, str]] = []
+    words = _Words(writer, budget.typo_words)
+    slots: list[Slot] = []
+    for done, table in enumerate(tables):
+        if source.progress:
+            source.progress(done, total, table.key)
         name = _clean(natural_name(table.name))
         schema = _clean(natural_name(table.schema)) if table.schema else ""
         comment = _clean(table.comment[:_COMMENT_CHARS])
-        column_docs += [(TABLE_NAME, i, name), (TABLE_COMMENT, i, comment), (SCHEMA_NAME, i, schema)]
+        docs += [(TABLE_NAME, number, name), (TABLE_COMMENT, number, comment), (SCHEMA_NAME, number, schema)]
         names = []
+        slot_start, slot_values = column_number, 0
         for column in table.columns:
             column_name = _clean(natural_name(column.name))
             column_comment = _clean(column.comment[:_COMMENT_CHARS])
@@ -205,9 +428,10 @@ def fill(
                 limit = min(limit, max(_SAMPLE_VALUES, values_left // max(1, text_columns_left)))
                 text_columns_left -= 1
             sample: list[str] = []
-            cells = []
-            sample_chars = 0
-            for value in _column_values(table, column, values, limit, warn):
+            sample_chars = kept = 0
+            initials: dict[str, str] = {}
+            values = _column_values(table, column, source, limit)
+            for value in values:
                 clean = _clean(value)
                 if len(sample) < _SAMPLE_VALUES and sample_chars < _SAMPLE_CHARS:
                     sample.append(clean)
@@ -216,10 +440,18 @@ def fill(
                 # A value that does not survive the cleaning could not be found by its text again.
                 if normal and clean == value:
                     cells.append((normal, column_number, value))
-            connection.executemany("INSERT INTO cell VALUES (?, ?, ?)", cells)
-            values_kept += len(cells)
-            values_left = max(0, values_left - len(cells))
-            column_docs += [
+                    kept += 1
+                    words.add(normal)
+                    if len(values) <= _INITIALS_VALUES and (short := initials_of(value)):
+                        # Initials that two values share mean neither.
+                        initials[short] = "" if short in initials else value
+            cells += [(short, column_number, value) for short, value in initials.items() if value]
+            if len(cells) >= _CELL_BATCH:
+                writer.add_cells(cells)
+                cells = []
+            slot_values += kept
+            values_left = max(0, values_left - kept)
+            docs += [
                 (COLUMN_NAME, column_number, column_name),
                 (COLUMN_COMMENT, column_number, column_comment),
                 (COLUMN_VALUES, column_number, " ".join(sample)),
@@ -231,302 +463,27 @@ def fill(
             column_number += 1
         if embedder:
             table_texts.append(f"{name} {comment} {' '.join(names)}".strip())
-    if progress:
-        progress(total - 1, total, "writing the index")
-    for doc in sorted(column_docs, key=lambda doc: doc[:2]):
-        add_doc(*doc)
+        key = slot_key(table)
+        slots.append(Slot(key, source.digests[key], number, slot_start, len(table.columns), slot_values))
+        number += 1
+    if source.progress:
+        source.progress(total - 1, total, "writing the index")
+    writer.add_cells(cells)
+    words.flush()
+    # A full-text index takes rows fastest in the order of their ids: kind by kind.
+    writer.add_docs(sorted((doc for doc in docs if doc[2]), key=lambda doc: doc[:2]))
     if embedder:
-        for kind, texts in ((TABLE_NAME, table_texts), (COLUMN_NAME, column_texts)):
-            _add_vectors(connection, kind, texts, embedder)
-    connection.execute("CREATE INDEX cell_normal ON cell (normal)")
-    meta = {
-        "format_version": FORMAT_VERSION,
-        "fingerprint": _clean(catalog.fingerprint),
-        "content": content_digest(catalog),
-        "embedder": embedder.id if embedder else "",
-        "values_read": int(values is not None),
-        "tables": len(catalog.tables),
-        "columns": column_number,
-        "values": values_kept,
-        "built_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    connection.executemany("INSERT INTO meta VALUES (?, ?)", [(k, str(v)) for k, v in meta.items()])
-    connection.execute("COMMIT")
-    if progress:
-        progress(total, total, "done")
+        for kind, first, texts in (
+            (TABLE_NAME, first_table, table_texts),
+            (COLUMN_NAME, first_column, column_texts),
+        ):
+            _add_vectors(writer, kind, first, texts, embedder)
+    return slots
 
 
-def _add_vectors(connection: sqlite3.Connection, kind: int, texts: Sequence[str], embedder: Embedder) -> None:
+def _add_vectors(writer: Writer, kind: int, first: int, texts: Sequence[str], embedder: Embedder) -> None:
     import numpy as np
 
-    for first in range(0, len(texts), _EMBED_BATCH):
-        rows = np.asarray(embedder.embed(texts[first : first + _EMBED_BATCH]), dtype=np.float32)
-        scales = np.abs(rows).max(axis=1) / 127.0
-        codes = np.rint(rows / np.where(scales > 0, scales, 1.0)[:, None]).astype(np.int8)
-        connection.executemany(
-            "INSERT INTO vector VALUES (?, ?, ?, ?)",
-            [
-                (kind, first + i, float(s), c.tobytes())
-                for i, (s, c) in enumerate(zip(scales, codes, strict=True))
-            ],
-        )
-
-
-def _checksum(path: Path) -> tuple[int, int, bool]:
-    """(CRC-32 of the file but for its user version, the user version, whether the id is ours)."""
-    with path.open("rb") as file:
-        head = bytearray(file.read(100))
-        if len(head) < 100 or head[:16] != _HEADER:
-            return 0, -1, False
-        stored = struct.unpack(">I", head[_USER_VERSION])[0]
-        ours = struct.unpack(">I", head[_APPLICATION])[0] == _APPLICATION_ID
-        if not ours:
-            return 0, stored, False
-        head[_USER_VERSION] = bytes(4)
-        crc = zlib.crc32(head)
-        while chunk := file.read(_CHUNK_BYTES):
-            crc = zlib.crc32(chunk, crc)
-    return crc, stored, True
-
-
-def is_ours(path: Path) -> bool:
-    """True when the file carries our mark, whole or damaged; False for anything else."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(100)
-    except OSError:
-        return False
-    return head[:16] == _HEADER and head[_APPLICATION] == struct.pack(">I", _APPLICATION_ID)
-
-
-def _temporary_prefix(path: Path) -> str:
-    return f".{path.name}.building-"
-
-
-def remove_leftovers(path: Path) -> None:
-    """Delete what killed builds of ``path`` left beside it. Call it only while holding the lock."""
-    prefix = _temporary_prefix(path)
-    for entry in path.parent.iterdir():
-        if entry.name.startswith(prefix):
-            entry.unlink(missing_ok=True)
-
-
-def write_file(path: Path, fill_database: Callable[[sqlite3.Connection], None]) -> None:
-    """Let ``fill_database`` write a new file and move it to ``path``: all of it or nothing.
-
-    Raises OSError or sqlite3.OperationalError when the folder cannot be written.
-    """
-    temporary = path.with_name(f"{_temporary_prefix(path)}{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        # Values of the database are in it: for its owner alone.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(temporary, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = OFF")
-            connection.execute("PRAGMA synchronous = OFF")
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            fill_database(connection)
-        finally:
-            connection.close()
-        crc, _, _ = _checksum(temporary)
-        with temporary.open("r+b") as file:
-            file.seek(_USER_VERSION.start)
-            file.write(struct.pack(">I", crc))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    try:
-        fd = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return  # Windows opens no folders, and needs no such thing.
-    try:
-        os.fsync(fd)
-    except OSError:
-        pass
-    finally:
-        os.close(fd)
-
-
-def open_file(path: Path) -> Store:
-    """Open a finished index. Raises IndexUnusable when it is not one, or not whole, or of another version."""
-    try:
-        crc, stored, ours = _checksum(path)
-        size = path.stat().st_size
-    except OSError as error:
-        raise IndexUnusable(f"the index {path} cannot be read: {error.strerror or error}") from error
-    if not ours:
-        raise IndexUnusable(f"{path} is no index of sqlgen")
-    if crc != stored:
-        raise IndexUnusable(f"the index {path} is damaged")
-    # immutable: no locks and no journal, as nobody writes to a finished file.
-    uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-
-    return Store(connect, path=path, size_bytes=size)
-
-
-def open_memory(fill_database: Callable[[sqlite3.Connection], None]) -> Store:
-    """An index that lives in this process alone."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    fill_database(connection)
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    size = pages * connection.execute("PRAGMA page_size").fetchone()[0]
-    return Store(None, path=None, size_bytes=size, shared=connection)
-
-
-class Store:
-    """The searches that ranking is made of. Safe between threads.
-
-    A file is read through a pool of connections, one per reading thread at a time; an index in
-    memory through one connection and a lock.
-    """
-
-    def __init__(
-        self,
-        connect: Callable[[], sqlite3.Connection] | None,
-        *,
-        path: Path | None,
-        size_bytes: int,
-        shared: sqlite3.Connection | None = None,
-    ) -> None:
-        self.path = path
-        self.size_bytes = size_bytes
-        self._connect = connect
-        self._shared = shared
-        self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._closed = False
-        try:
-            self.meta = self._read_meta()
-        except IndexUnusable:
-            self.close()
-            raise
-        except (sqlite3.Error, KeyError, ValueError) as error:
-            self.close()
-            raise IndexUnusable(f"the index {path or 'in memory'} cannot be read: {error}") from error
-
-    def _read_meta(self) -> Meta:
-        with self._reading() as connection:
-            found = dict(connection.execute("SELECT key, value FROM meta").fetchall())
-        if int(found["format_version"]) != FORMAT_VERSION:
-            raise IndexUnusable(
-                f"the index {self.path} has format {found['format_version']}, not {FORMAT_VERSION}"
-            )
-        return Meta(
-            format_version=int(found["format_version"]),
-            fingerprint=found["fingerprint"],
-            content=found["content"],
-            embedder=found["embedder"],
-            values_read=found["values_read"] == "1",
-            tables=int(found["tables"]),
-            columns=int(found["columns"]),
-            values=int(found["values"]),
-            built_at=found["built_at"],
-        )
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        if self._shared is not None:
-            with self._lock:
-                self._refuse_closed()
-                yield self._shared
-            return
-        assert self._connect is not None
-        with self._lock:
-            self._refuse_closed()
-            connection = self._idle.pop() if self._idle else None
-        connection = connection or self._connect()
-        try:
-            yield connection
-        finally:
-            with self._lock:
-                if not self._closed:
-                    self._idle.append(connection)
-                    connection = None
-            if connection is not None:
-                connection.close()
-
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise IndexUnusable("the index was closed; open it again")
-
-    def close(self) -> None:
-        """Close all connections; those in use close when their reading ends."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-            if self._shared is not None:
-                idle.append(self._shared)
-                self._shared = None
-                self._connect = self._connect or _never
-        for connection in idle:
-            connection.close()
-
-    def search(self, words: Sequence[str], limit: int) -> list[list[tuple[int, int]]]:
-        """For each word the (kind, number) of the texts that hold it, names of tables first.
-
-        A word brings at most ``limit`` texts. Words are letters and digits; they are quoted, so
-        none is read as an operator.
-        """
-        found = []
-        with self._reading() as connection:
-            for word in words:
-                quoted = '"' + word.replace('"', '""') + '"'
-                rows = connection.execute(
-                    "SELECT rowid FROM doc WHERE doc MATCH ? ORDER BY rowid LIMIT ?", (quoted, limit)
-                ).fetchall()
-                found.append([(row >> _KIND_SHIFT, row & _NUMBER_MASK) for (row,) in rows])
-        return found
-
-    def search_columns(self, word: str, first: int, last: int) -> list[int]:
-        """The numbers of the columns from ``first`` to ``last`` whose names hold ``word``."""
-        quoted = '"' + word.replace('"', '""') + '"'
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT rowid FROM doc WHERE doc MATCH ? AND rowid BETWEEN ? AND ?",
-                (quoted, doc_id(COLUMN_NAME, first), doc_id(COLUMN_NAME, last)),
-            ).fetchall()
-        return [row & _NUMBER_MASK for (row,) in rows]
-
-    def cells(self, normals: Sequence[str], limit: int) -> list[tuple[str, int, str]]:
-        """(normal form, column number, value) of every cell with one of these normal forms."""
-        if not normals or not self.meta.values:
-            return []
-        rows: list[tuple[str, int, str]] = []
-        with self._reading() as connection:
-            for first in range(0, len(normals), 500):
-                some = normals[first : first + 500]
-                marks = ",".join("?" * len(some))
-                rows += connection.execute(
-                    f"SELECT normal, number, value FROM cell WHERE normal IN ({marks}) LIMIT ?",
-                    (*some, limit - len(rows)),
-                ).fetchall()
-                if len(rows) >= limit:
-                    break
-        return rows
-
-    def vectors(self, kind: int) -> NDArray[np.float32]:
-        """All vectors of tables (TABLE_NAME) or columns (COLUMN_NAME), shape (n, d)."""
-        import numpy as np
-
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT scale, data FROM vector WHERE kind = ? ORDER BY number", (kind,)
-            ).fetchall()
-        if not rows:
-            return np.zeros((0, 0), dtype=np.float32)
-        scales = np.array([scale for scale, _ in rows], dtype=np.float32)
-        codes = np.frombuffer(b"".join(data for _, data in rows), dtype=np.int8)
-        return codes.reshape(len(rows), -1).astype(np.float32) * scales[:, None]
-
-
-def _never() -> sqlite3.Connection:
-    raise IndexUnusable("the index was closed; open it again")
+    for start in range(0, len(texts), _EMBED_BATCH):
+        rows = np.asarray(embedder.embed(texts[start : start + _EMBED_BATCH]), dtype=np.float32)
+        writer.add_vectors(kind, first + start, rows)

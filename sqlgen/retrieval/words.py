@@ -51,7 +51,7 @@ def question_terms(question: str) -> tuple[Term, ...]:
     When nothing but function words was said, they are what is searched for.
 
     >>> [t.text for t in question_terms("How many order lines has each stuId?")]
-    ['order', 'lines', 'stu', 'id', 'orderlines', 'stuid']
+    ['order', 'lines', 'student', 'id', 'orderlines', 'studentid']
     """
     words = []
     for match in _WORD.finditer(question):

@@ -19,7 +19,8 @@ import pytest
 from sqlgen.errors import IndexUnusable, QueryFailed
 from sqlgen.retrieval import Budget, default_index_path, open_index
 from sqlgen.lock import exclusive
-from sqlgen.retrieval.store import open_file
+from sqlgen.retrieval.sqlite_store import open_file
+from sqlgen.retrieval.store import FORMAT_VERSION
 from sqlgen.types import Catalog, Column, Table
 
 from .conftest import count_words
@@ -27,12 +28,14 @@ from .conftest import count_words
 BUILD = """
 import os, signal, sys, time
 from pathlib import Path
-from sqlgen.retrieval import index, open_index, store
+from sqlgen.retrieval import index, open_index, sqlite_store as store
 from sqlgen.types import Catalog, Column, Table
 
-die_at, path, fingerprint = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+die_at, path, fingerprint, changes = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 tables = tuple(
-    Table(f"table_{i}", (Column("id", "INTEGER", "number"), Column("name", "TEXT", "text"))) for i in range(6)
+    Table(f"table_{i}", (Column("id", "INTEGER", "number"), Column("name", "TEXT", "text")), comment=comment)
+    for i in range(6)
+    for comment in ["" if changes == "one table" and i else fingerprint]
 )
 
 def die(*ignored):
@@ -61,9 +64,11 @@ with open_index(Catalog("sqlite", tables, fingerprint), path, values=values, pro
 """
 
 
-def build(path: Path, die_at: str = "", fingerprint: str = "new") -> subprocess.Popen[str]:
+def build(
+    path: Path, die_at: str = "", fingerprint: str = "new", changes: str = "all tables"
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", BUILD, die_at, str(path), fingerprint],
+        [sys.executable, "-c", BUILD, die_at, str(path), fingerprint, changes],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -103,6 +108,26 @@ def test_a_killed_build_leaves_the_old_index_or_none_or_the_new(
     assert "done new" in out, err
     assert leftovers(path) == []
     open_file(path).close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
+@pytest.mark.parametrize("die_at", ["progress 0", "progress 1", "progress 2", "sum", "fsync", "replace"])
+def test_a_killed_update_leaves_the_old_index(tmp_path: Path, die_at: str) -> None:
+    path = tmp_path / "index.sqlite"
+    out, err = build(path, "", "old", "one table").communicate()
+    assert "done old" in out, err
+    process = build(path, die_at, "new", "one table")
+    process.communicate()
+    assert process.returncode == -9
+    store = open_file(path)
+    assert store.meta.fingerprint == "old"
+    store.close()
+    out, err = build(path, "", "new", "one table").communicate()
+    assert "done new" in out, err
+    assert leftovers(path) == []
+    store = open_file(path)
+    assert (store.meta.fingerprint, store.meta.tables, store.meta.next_table) == ("new", 6, 7)
+    store.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
@@ -241,12 +266,13 @@ def test_another_format_version_is_built_anew(
 ) -> None:
     path = tmp_path / "index.sqlite"
     monkeypatch.setattr("sqlgen.retrieval.store.FORMAT_VERSION", 99)
+    monkeypatch.setattr("sqlgen.retrieval.sqlite_store.FORMAT_VERSION", 99)
     open_index(shop, path).close()
     monkeypatch.undo()
     with pytest.raises(IndexUnusable, match="format 99"):
         open_file(path)
     with open_index(shop, path) as index:
-        assert index.status()["format_version"] == 1
+        assert index.status()["format_version"] == FORMAT_VERSION
     assert not list(tmp_path.glob("*.broken*"))
 
 
