@@ -1238,6 +1238,7 @@ class Database:
                     values=self._values if self._engine is not None else None,
                     progress=self._progress,
                     embedder=self._embedder.get(),
+                    scope=_scope(catalog),
                     rebuild=rebuild,
                 )
                 self._index_fingerprint = catalog.fingerprint
@@ -1328,6 +1329,11 @@ class _Clock:
 
     def timings_ms(self) -> dict[str, float]:
         return {**self._spent, "total": 1000 * (time.perf_counter() - self._began)}
+
+
+def _scope(catalog: Catalog) -> str:
+    """What of a fingerprint speaks of the policy (``Enforcement.mark``): nothing of an index outlives it."""
+    return ":".join(catalog.fingerprint.split(":")[2:])
 
 
 def _load_embedder() -> Embedder | None:
