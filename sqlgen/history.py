@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -182,8 +182,8 @@ def line_of(
 
 
 def _line(row: tuple[Any, ...]) -> Line:
-    *head, tables, context, timings, user, verdict, corrected, judged_at = row
-    final = corrected if verdict in ("right", "corrected") else ""
-    return Line(
-        *head, tuple(json.loads(tables)), context, json.loads(timings), user, verdict, final or "", judged_at
-    )
+    values = dict(zip((f.name for f in fields(Line)), row, strict=True))
+    values["tables"] = tuple(json.loads(values["tables"]))
+    values["timings_ms"] = json.loads(values["timings_ms"])
+    values["final_sql"] = values["final_sql"] if values["verdict"] in ("right", "corrected") else ""
+    return Line(**values)

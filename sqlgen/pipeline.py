@@ -761,12 +761,12 @@ class Database:
             if isinstance(answer, _Allowed):
                 with clock("execute"):
                     chosen, result, failures = self._take_likeliest([answer], limits, execute)
-                judged = ((answer.candidate, "allow"),)
+                reused: tuple[tuple[Candidate, Verdict]] = ((answer.candidate, "allow"),)
                 if chosen is None:
                     return reply(
                         "error",
                         sql=answer.query.sql,
-                        candidates=judged,
+                        candidates=reused,
                         findings=failures,
                         message="the database refused the verified query: " + _first(failures),
                     )
@@ -776,7 +776,7 @@ class Database:
                         sql=answer.query.sql,
                         result=result,
                         confidence=answer.confidence,
-                        candidates=judged,
+                        candidates=reused,
                         findings=result.notes if result else (),
                         warnings=answer.query.warnings,
                         citations=(_cite_query(recalled), *_cite(answer.query, context)),
@@ -812,11 +812,16 @@ class Database:
             if _uses_all(others, plain):
                 scene, p_unanswerable = plain, 0.0
                 candidates, allowed, verdicts, findings = more, others, other_verdicts, other_findings
-        judged = tuple(zip(candidates, verdicts, strict=True))
+        written = {attempt.candidate: attempt.written for attempt in allowed}
+        judged = tuple(
+            (replace(c, sql=written.get(c, c.sql)), verdict)
+            for c, verdict in zip(candidates, verdicts, strict=True)
+        )
         if scene.stand_ins:
             allowed, missed = _of_definitions(allowed, scene, findings)
             if missed:
                 notes.append(missed)
+            findings = tuple(sorted(findings, key=lambda f: f.rule != "definition"))
         if not allowed:
             return reply(
                 "rejected",
@@ -974,6 +979,16 @@ class Database:
             return Rejection(sql, (Finding("definition", str(reason)),))
         outcome = validate(definition.probe(), catalog, self._dialect, protection=self._protection)
         return outcome if isinstance(outcome, Rejection) else None
+
+    def _may_be_seen(self, query: VerifiedQuery) -> bool:
+        """False for a query that names what the policy closes."""
+        if self._protection is None:
+            return True
+        from sqlgen.validation import validate
+
+        outcome = validate(query.sql, self._protection.visible, self._dialect, protection=self._protection)
+        found = outcome.findings if isinstance(outcome, Rejection) else ()
+        return not any(finding.rule in ("denied_table", "denied_column") for finding in found)
 
     def _judge(
         self,
@@ -1188,7 +1203,7 @@ class Database:
         context = replace(
             context,
             terms=(*context.terms, *match_documents(text, known.passages)),
-            queries=similar_queries(text, [item for _, item in known.verified]),
+            queries=tuple(filter(self._may_be_seen, similar_queries(text, [item for _, item in known.verified]))),
         )
         return catalog, set_scene(text, find_named(text, known.terms), context, catalog)
 

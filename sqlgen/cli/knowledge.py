@@ -170,8 +170,8 @@ def import_(path: Path, **place: Any) -> int:
         done = database.knowledge.import_from(path)
     counts: dict[str, dict[str, int]] = {}
     for identity, action in done.taken:
-        kind = counts.setdefault(identity.partition(":")[0], {})
-        kind[action] = kind.get(action, 0) + 1
+        actions = counts.setdefault(identity.partition(":")[0], {})
+        actions[action] = actions.get(action, 0) + 1
     if place["format_"] == "json":
         _print(
             {

@@ -97,13 +97,13 @@ class KnowledgeStore:
     def put(self, items: Iterable[Item], *, who: str = "", why: str = "add") -> list[tuple[str, Action]]:
         """Add items, or replace those of the same name, all or none; returns what became of each."""
         wanted = [(item_id(item), kind_of(item), to_body(item)) for item in items]
-        return self._change([(i, kind, lambda _, body=body: body) for i, kind, body in wanted], who, why)
+        return self._change([(i, kind, _becomes(body)) for i, kind, body in wanted], who, why)
 
     def remove(self, names: Sequence[str], *, who: str = "", why: str = "remove") -> list[tuple[str, Action]]:
         """Remove items by id or by a name that only one has; UsageError when one is not there."""
         held = self.items()
         doomed = [_find(name, held) for name in names]
-        return self._change([(i, kind_of(item), lambda _: None) for i, item in doomed], who, why)
+        return self._change([(i, kind_of(item), _becomes(None)) for i, item in doomed], who, why)
 
     def undo(self, batch: int | None = None, *, who: str = "") -> list[tuple[str, Action]]:
         """Take back the changes of ``batch``, or of the latest that was not taken back yet.
@@ -171,6 +171,10 @@ class KnowledgeStore:
                     )
                 done.append((identity, _action(before is None, after is None)))
         return done
+
+
+def _becomes(body: str | None) -> Callable[[str | None], str | None]:
+    return lambda _: body
 
 
 def _action(is_new: bool, is_gone: bool) -> Action:

@@ -149,8 +149,8 @@ def _slots(told: tuple[str, ...], literals: Sequence[QueryLiteral], today: date)
     for slot in found:
         if all(slot.end <= k.start or k.end <= slot.start for k in kept):
             kept.append(slot)
-    said = [told[s.start : s.end] for s in kept]
-    return sorted((s for s in kept if said.count(told[s.start : s.end]) == 1), key=lambda s: s.start)
+    spoken = [told[s.start : s.end] for s in kept]
+    return sorted((s for s in kept if spoken.count(told[s.start : s.end]) == 1), key=lambda s: s.start)
 
 
 def _bounds(period: tuple[date, date], texts: set[str]) -> dict[str, str]:

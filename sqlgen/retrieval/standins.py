@@ -65,7 +65,8 @@ def set_scene(text: str, named: Sequence[Named], context: RetrievedContext, cata
 def neutral_scene(scene: Scene, named: Sequence[Named]) -> Scene | None:
     """The scene with a plain word where the question names a figure, for a model that the name misled; None without one."""
     shown = {s.name: s for s in scene.stand_ins if s.definition.shape not in ("test", "members")}
-    text, renamed = scene.text, {}
+    text = scene.text
+    renamed: dict[str, StandIn] = {}
     for n in sorted(named, key=lambda n: -n.start):
         stand_in = shown.get(n.term.name)
         if stand_in is None:
