@@ -55,6 +55,7 @@ from sqlgen.types import (
     RetrievedContext,
     Table,
     ValidatedQuery,
+    VerifiedQuery,
 )
 
 if TYPE_CHECKING:

@@ -53,7 +53,10 @@ def objections(statement: Statement, protection: Protection, names: CatalogNames
     for node, key in walk.scans:
         if protection.is_closed(key):
             found.append(Fault("denied_table", f"table `{node.name}` is closed by the policy", span_of(node)))
-    for origin, readers in walk.uses.items():
+    for origin, every in walk.uses.items():
+        readers = [r for r in every if not _reads_nothing(r)]
+        if not readers:
+            continue
         key, column = protection.part_of(origin)
         if column in protection.hidden.get(key, ()):
             found.append(_denied(next(iter(readers)), column))
@@ -63,6 +66,20 @@ def objections(statement: Statement, protection: Protection, names: CatalogNames
     if with_hidden:
         found += _by_place(copy, protection, walk)
     return list(dict.fromkeys(found))
+
+
+def _reads_nothing(reader: exp.Expr | None) -> bool:
+    """True for the star of EXISTS (SELECT * ...), and for a name in ORDER BY that an output bears."""
+    if isinstance(reader, exp.Star):
+        item = reader.parent if isinstance(reader.parent, exp.Column) else reader
+        return isinstance(item.parent, exp.Select) and isinstance(item.parent.parent, exp.Exists)
+    if isinstance(reader, exp.Column) and not reader.table and isinstance(reader.parent, exp.Ordered):
+        order = reader.parent.parent
+        select = order.parent if order is not None else None
+        return isinstance(select, exp.Select) and any(
+            isinstance(e, exp.Alias) and e.alias.lower() == reader.name.lower() for e in select.expressions
+        )
+    return False
 
 
 def _denied(reader: exp.Expr | None, column: str) -> Fault:

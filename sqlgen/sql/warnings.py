@@ -224,8 +224,8 @@ def _joined(select: exp.Select, sources: dict[str, Table]) -> tuple[list[_Edge],
             assert left is not None
             assert right is not None
             pairs.setdefault((owners[0], owners[1]), set()).add((left.name.lower(), right.name.lower()))
-        for owner, cell, other in ((owners[0], left, right), (owners[1], right, left)):
-            if owner and cell is not None and isinstance(other, (exp.Literal, exp.Boolean, exp.Subquery)):
+        for owner, cell, value in ((owners[0], left, right), (owners[1], right, left)):
+            if owner and cell is not None and isinstance(value, (exp.Literal, exp.Boolean, exp.Subquery)):
                 fixed.setdefault(owner, set()).add(cell.name.lower())
     edges = [_Edge(a, b, frozenset(p)) for (a, b), p in pairs.items() if a in sources and b in sources]
     return edges, {label: frozenset(names) for label, names in fixed.items()}
@@ -383,8 +383,11 @@ def _strict_columns(condition: exp.Expr | None) -> list[exp.Column]:
     if isinstance(condition, exp.Not):
         inner = _bare(condition.this)
         if isinstance(inner, exp.Is):
-            return _plain_columns(inner.this) if isinstance(inner.expression, exp.Null) else []
+            is_null = isinstance(inner.expression, exp.Null) and not inner.args.get("negate")
+            return _plain_columns(inner.this) if is_null else []
         return _strict_columns(inner) if isinstance(inner, _COMPARISONS) else []
+    if isinstance(condition, exp.Is) and condition.args.get("negate"):
+        return _plain_columns(condition.this)  # how PostgreSQL's IS NOT NULL is read
     if isinstance(condition, exp.In):
         return _plain_columns(condition.this)
     if isinstance(condition, exp.Between):
