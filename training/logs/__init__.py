@@ -1,0 +1,1 @@
+"""Query logs as training material: read, kept aside, turned into pairs of question and SQL, reviewed by a person."""
