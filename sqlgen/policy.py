@@ -198,6 +198,10 @@ class Protection:
         """True if a scan of this table has to be rewritten."""
         return any(key in part for part in (self.hidden, self.masks, self.filters, self.inlined))
 
+    def narrows(self, key: str) -> bool:
+        """True if a query may find fewer rows of this table than there are, without being refused."""
+        return key in self.filters or key in self.inlined
+
     def part_of(self, origin: str) -> tuple[str, str]:
         """The table key and the column of ``key.column`` where that column is hidden or masked, else empty names."""
         # Either name may hold a dot.

@@ -259,6 +259,8 @@ def _wrap(
     odd = next((name for name, value in node.args.items() if value and name not in known), None)
     if odd is not None:
         raise Refused(f"{odd.upper()} is not supported on a table under a policy", node)
+    if node.args.get("sample") and key in protection.filters:
+        raise Refused("a sample of a filtered table would tell how many rows are hidden", node)
     table = protection.catalog.table(key)
     if table is None:
         raise Refused("a table under a policy cannot be read in this way", node)

@@ -55,7 +55,11 @@ class Draft:
     @cached_property
     def warnings(self) -> tuple[Finding, ...]:
         """What may be wrong with the figures although the query may run."""
-        return warnings_of(self.statement, self.names)
+        narrowed = () if self.protection is None else filter(self.protection.narrows, self.reads.tables)
+        notes = [
+            Finding("narrowed", f"the policy shows only some rows or cells of `{key}`") for key in narrowed
+        ]
+        return (*warnings_of(self.statement, self.names), *notes)
 
     @cached_property
     def query(self) -> str:

@@ -261,6 +261,20 @@ def test_a_plan_tells_nothing_of_filtered_rows() -> None:
     assert accept("EXPLAIN SELECT name FROM staff", "postgres").startswith("EXPLAIN ")
 
 
+def test_an_answer_from_some_of_the_rows_says_so() -> None:
+    verdict = judge("SELECT COUNT(*) FROM orders o JOIN v_over v ON v.customer_id = o.customer_id, customers")
+    assert isinstance(verdict, ValidatedQuery)
+    assert [(w.rule, w.message.split("`")[1]) for w in verdict.warnings] == [
+        ("narrowed", "orders"),
+        ("narrowed", "v_over"),
+    ]
+
+
+def test_a_sample_tells_nothing_of_filtered_rows() -> None:
+    assert refuse("SELECT id FROM orders TABLESAMPLE SYSTEM (50)", "postgres") == "policy"
+    assert accept("SELECT name FROM staff TABLESAMPLE SYSTEM (50)", "postgres")
+
+
 def test_findings_name_the_rule() -> None:
     assert refuse("SELECT ssn FROM customers") == "denied_column"
     assert refuse("SELECT what FROM audit") == "denied_table"

@@ -281,3 +281,13 @@ def test_views_are_followed_by_the_engines_own_definitions(
         values = {v for t in database.catalog.tables for c in t.columns for v in c.values}
         assert "Ann" in values
         assert not any(CANARY in value for value in values)
+
+
+def test_the_documented_policy_is_one(folder: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
+    block = text.split("```toml\n")[1].split("```")[0]
+    (folder / "sqlgen.toml").write_text(block)
+    policy = load_settings().policy
+    assert policy.deny_schemas == ("hr",)
+    assert len(policy.masks) == 4
+    assert dict(policy.context) == {"user_region": "EU"}
