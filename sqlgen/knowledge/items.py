@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from sqlgen.errors import UsageError
@@ -115,6 +116,7 @@ def kind_of(item: Item) -> ItemKind:
     return "query" if isinstance(item, Verified) else "description"
 
 
+@lru_cache(maxsize=20_000)
 def normal_question(text: str) -> tuple[str, ...]:
     """The words of a question without case, punctuation and words that change nothing.
 

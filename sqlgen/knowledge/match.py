@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlgen.knowledge.items import Document, Term, Verified
 from sqlgen.types import TermMatch, VerifiedQuery
@@ -72,6 +73,11 @@ def stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > 5 else word
 
 
+@lru_cache(maxsize=20_000)
+def _stems(name: str) -> tuple[str, ...]:
+    return tuple(stem(word) for word in _WORD.findall(name))
+
+
 def find_named(question: str, terms: Iterable[Term]) -> tuple[Named, ...]:
     """The terms that the question names, in its order; where two overlap, the longer name counts.
 
@@ -88,9 +94,9 @@ def find_named(question: str, terms: Iterable[Term]) -> tuple[Named, ...]:
     found: list[tuple[int, bool, int, Named]] = []
     for number, term in enumerate(terms):
         for name in (term.name, *term.synonyms):
-            spoken = [stem(w) for w in _WORD.findall(name)]
+            spoken = _stems(name)
             for i in places.get(spoken[0], ()) if spoken else ():
-                if [word for word, _, _ in words[i : i + len(spoken)]] == spoken:
+                if tuple(word for word, _, _ in words[i : i + len(spoken)]) == spoken:
                     last = i + len(spoken) - 1
                     named = Named(term, words[i][1], words[last][2], name)
                     found.append((-len(spoken), name != term.name, -number, named))
@@ -206,15 +212,22 @@ def similar_queries(question: str, verified: Sequence[Verified]) -> tuple[Verifi
     return tuple(query for _, query in found[:_QUERIES])
 
 
-def _content(text: str) -> list[str]:
+@lru_cache(maxsize=20_000)
+def _content(text: str) -> tuple[str, ...]:
+    """The stems of the words of a text that say something."""
     words = [word for word in _WORD.findall(text.lower()) if word not in _COMMON]
-    return [stem(word) for word in words]
+    return tuple(stem(word) for word in words)
+
+
+@lru_cache(maxsize=20_000)
+def _counted(text: tuple[str, ...]) -> Counter[str]:
+    return Counter(text)
 
 
 def _bm25(asked: Sequence[str], texts: Sequence[Sequence[str]]) -> list[tuple[float, float, int]]:
     """For each text: its BM25 score, its share of the question's weight, and how many of its words it has."""
-    counts = [Counter(text) for text in texts]
-    held = Counter(word for count in counts for word in count)
+    counts = [_counted(tuple(text)) for text in texts]
+    held = {word: sum(word in count for count in counts) for word in set(asked)}
     total = len(texts)
     mean = sum(map(len, texts)) / max(1, total) or 1.0
     weight = {w: math.log(1 + (total - held[w] + 0.5) / (held[w] + 0.5)) for w in set(asked)}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import pairwise
 
 from sqlgen.knowledge import Verified, normal_question
@@ -17,6 +18,11 @@ from sqlgen.types import Dialect, ValueMatch
 __all__ = ["Recalled", "recall"]
 
 _LONGEST = 6
+_ADAPTED_AT_MOST = 12
+_PERIOD = re.compile(
+    "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)|q[1-4]|first|second|third|fourth|last|this|next|"
+    "year|quarter|month|week|day|today|yesterday"
+)
 _WORDS = {
     w: str(i)
     for i, w in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
@@ -71,12 +77,36 @@ def recall(
         if any(normal_question(wording) == asked for wording in (item.question, *item.wordings)):
             return Recalled(identity, item, item.sql)
     cells = _cells(question, values)
-    for identity, item in latest:
-        for wording in (item.question, *item.wordings):
-            adapted = _adapt(item.sql, normal_question(wording), asked, cells, dialect, today or date.today())
-            if adapted is not None:
-                return Recalled(identity, item, *adapted)
+    near = sorted(_near(latest, asked), key=lambda found: found[0])
+    for _, identity, item, told in near[:_ADAPTED_AT_MOST]:
+        adapted = _adapt(item.sql, told, asked, cells, dialect, today or date.today())
+        if adapted is not None:
+            return Recalled(identity, item, *adapted)
     return None
+
+
+def _near(
+    verified: Sequence[tuple[str, Verified]], asked: tuple[str, ...]
+) -> Iterator[tuple[int, str, Verified, tuple[str, ...]]]:
+    """Verified questions that could differ in literals alone, with how many of their words are not asked.
+
+    A word that is not asked must be one that the SQL could say: part of a literal, a number, a period.
+    """
+    words = set(asked)
+    for identity, item in verified:
+        for wording in (item.question, *item.wordings):
+            told = normal_question(wording)
+            missing = set(told) - words
+            if abs(len(told) - len(asked)) > _LONGEST or 3 * len(missing) > 2 * len(told):
+                continue
+            sql = item.sql.casefold()
+            if all(word in sql or word in _WORDS or _PERIOD.match(word) for word in missing):
+                yield len(missing), identity, item, told
+
+
+@lru_cache(maxsize=5_000)
+def _literals(sql: str, dialect: Dialect) -> tuple[QueryLiteral, ...]:
+    return literals_of(sql, dialect)
 
 
 def _cells(question: str, values: Sequence[ValueMatch]) -> dict[tuple[str, ...], dict[str, set[str]]]:
@@ -96,11 +126,8 @@ def _adapt(
     dialect: Dialect,
     today: date,
 ) -> tuple[str, tuple[tuple[str, str], ...]] | None:
-    # Most verified questions share too few words to differ in literals alone.
-    if abs(len(told) - len(asked)) > _LONGEST or len(set(told) & set(asked)) * 3 < len(set(told)):
-        return None
     try:
-        slots = _slots(told, literals_of(sql, dialect), today)
+        slots = _slots(told, _literals(sql, dialect), today)
     except Unreadable:
         return None
     if not slots:

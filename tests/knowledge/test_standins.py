@@ -6,7 +6,7 @@ import pytest
 
 from sqlgen.sql.ddl import catalog_from_ddl
 from sqlgen.sql.standins import NotExpressible, StandIn, expand, read_definition
-from sqlgen.types import Catalog, ValidatedQuery
+from sqlgen.types import Catalog, Dialect, ValidatedQuery
 from sqlgen.validation import validate
 
 DDL = """
@@ -211,3 +211,29 @@ def test_two_definitions_in_one_query(shop: Catalog) -> None:
 def test_what_names_no_stand_in_is_left_alone(shop: Catalog) -> None:
     text, used = expand("SELECT total FROM orders", [stand_in(shop, REVENUE)], shop, "sqlite")
     assert (text, used) == ("SELECT total FROM orders", frozenset())
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "duckdb", "postgres", "mysql"])
+def test_every_dialect_reads_and_writes_definitions(dialect: Dialect) -> None:
+    catalog = catalog_from_ddl(DDL, dialect)
+    definitions = {
+        "revenue": (REVENUE, ("orders.channel = 'web'",)),
+        "buyers": ("COUNT(DISTINCT orders.customer_id)", ("orders.channel = 'web'",)),
+        "open_order": ("orders.status IN ('open', 'sent')", ()),
+        "loyal": ("SELECT customer_id FROM orders GROUP BY customer_id HAVING COUNT(*) > 2", ()),
+    }
+    held = []
+    for name, (sql, filters) in definitions.items():
+        definition = read_definition(sql, catalog, dialect, (), filters)
+        held.append(StandIn(name, definition.tables[0], name, definition))
+    sql = (
+        "SELECT customers.country, SUM(orders.revenue), AVG(orders.buyers) FROM customers "
+        "JOIN orders ON customers.customer_id = orders.customer_id "
+        "WHERE orders.open_order = 'yes' AND customers.loyal != 'yes' GROUP BY customers.country"
+    )
+    text, used = expand(sql, held, catalog, dialect)
+    assert used == set(definitions)
+    outcome = validate(text, catalog, dialect)
+    assert isinstance(outcome, ValidatedQuery), outcome
+    assert set(outcome.tables) == {"customers", "orders"}
+    assert "orders.channel" in outcome.columns
