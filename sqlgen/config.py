@@ -47,7 +47,9 @@ class Settings:
     ``db`` is a SQLAlchemy URL; ``home`` the folder of indexes and the demo database; ``token_budget``
     the word pieces that retrieval may spend; ``min_confidence`` (0 to 1) the confidence below which
     an answer abstains, None for the one measured with the model; ``today`` the day that "last month"
-    refers to, None for the clock's; ``policy`` what may be read, and ``policy_file`` the file that it came from.
+    refers to, None for the clock's; ``index_store`` the PostgreSQL database that keeps the indexes for several
+    servers, None for files under ``home``; ``skip_values`` patterns (``table.column``, ``*`` and ``?`` allowed)
+    of columns whose values stay out of index and samples; ``policy`` what may be read, and ``policy_file`` the file that it came from.
 
     ``max_bytes``, ``max_cell_bytes`` and ``max_memory_mib`` bound a result, one cell, and what a query may
     take of this machine. ``max_estimated_rows`` and ``max_cost`` are compared with what the planner expects
@@ -69,6 +71,8 @@ class Settings:
     token_budget: int = 440
     today: date | None = None
     home: Path = field(default_factory=_default_home)
+    index_store: str | None = None
+    skip_values: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
     policy_file: Path | None = None
     max_bytes: int = 64 * 2**20
@@ -83,8 +87,10 @@ class Settings:
     history: bool = True
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "db")
-        return f"Settings(db={'…' if self.db else None}, {shown})"
+        secret = ("db", "index_store")
+        hidden = ", ".join(f"{name}={'…' if getattr(self, name) else None}" for name in secret)
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in secret)
+        return f"Settings({hidden}, {shown})"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -113,7 +119,7 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     settings = Settings()
-    path = _config_path(Path.cwd() if cwd is None else cwd, environ)
+    path = _config_path(_working_folder() if cwd is None else cwd, environ)
     if path is not None:
         settings = _apply(settings, _from_file(path), f"in {path}", path.parent)
         settings = replace(settings, policy_file=path)
@@ -139,6 +145,13 @@ def _with_context(policy: Policy, environ: Mapping[str, str]) -> Policy:
         if name.startswith(_CONTEXT_PREFIX) and value
     }
     return replace(policy, context=bound_values({**dict(policy.context), **given})) if given else policy
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory is gone; change to one that exists") from None
 
 
 def _config_path(cwd: Path, environ: Mapping[str, str]) -> Path | None:
@@ -245,6 +258,13 @@ def _switch(value: Any) -> bool:
     return chosen
 
 
+def _patterns(value: Any) -> tuple[str, ...]:
+    patterns = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) and "." in p for p in patterns):
+        raise ValueError(f'{value!r} is no list of columns like ["customers.email", "*.notes"]')
+    return tuple(patterns)
+
+
 def _folder(value: Any) -> Path:
     if not isinstance(value, (str, Path)) or not str(value).strip():
         raise ValueError(f"{value!r} is not a folder")
@@ -276,6 +296,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "token_budget": _number(50, 100_000, int),
     "today": _day,
     "home": _folder,
+    "index_store": _text,
+    "skip_values": _patterns,
     "policy": read_policy,
     "max_bytes": _number(1_000, 2**31, int),
     "max_cell_bytes": _number(100, 2**31, int),

@@ -45,6 +45,11 @@ LEFT JOIN verdicts AS v ON v.number = (SELECT MAX(number) FROM verdicts WHERE an
 """
 
 
+def _storable(text: str) -> str:
+    """What a model wrote may hold half a character, which no file takes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One answer with the last verdict on it.
@@ -103,12 +108,12 @@ class History:
                     line.database,
                     line.url,
                     line.dialect,
-                    line.question,
+                    _storable(line.question),
                     line.status,
-                    line.sql,
+                    _storable(line.sql),
                     line.confidence,
                     line.model,
-                    line.written,
+                    _storable(line.written),
                     json.dumps(line.tables, ensure_ascii=False),
                     line.context,
                     json.dumps(line.timings_ms),

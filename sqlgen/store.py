@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -20,6 +21,7 @@ from sqlgen.types import Catalog, Column, ForeignKey, Table
 __all__ = ["read_catalog", "store_folder", "write_catalog"]
 
 _VERSION = 1
+_log = logging.getLogger(__name__)
 
 
 def store_folder(home: Path, name: str, identity: str) -> Path:
@@ -39,8 +41,19 @@ def store_folder(home: Path, name: str, identity: str) -> Path:
 
 
 def write_catalog(path: Path, catalog: Catalog) -> None:
-    """Keep ``catalog`` at ``path``, in one move."""
+    """Keep ``catalog`` at ``path``, in one move; a folder that cannot be written costs only the next reading."""
     text = json.dumps({"version": _VERSION, "catalog": asdict(catalog)}, ensure_ascii=True, default=str)
+    try:
+        _replace(path, f"{_digest(text)}\n{text}")
+    except OSError as error:
+        _log.warning("the catalog %s cannot be written (%s); it is kept in memory", path, error.strerror)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _replace(path: Path, text: str) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="ascii") as file:
@@ -56,7 +69,10 @@ def write_catalog(path: Path, catalog: Catalog) -> None:
 def read_catalog(path: Path, fingerprint: str) -> Catalog | None:
     """The catalog kept at ``path``; None when it is absent, damaged, or of another fingerprint or version."""
     try:
-        document = json.loads(path.read_text("ascii"))
+        digest, _, text = path.read_text("ascii").partition("\n")
+        if digest != _digest(text):
+            return None
+        document = json.loads(text)
         if document["version"] != _VERSION or document["catalog"]["fingerprint"] != fingerprint:
             return None
         return _catalog(document["catalog"])

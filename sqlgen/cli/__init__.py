@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from sqlgen.errors import SqlgenError
 __all__ = ["main"]
 
 _READER_GONE = 141
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,8 +53,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("SQLGEN_DEBUG", "") not in ("", "0"):
             raise
-        what = f"unexpected {type(error).__name__}: {error}"
-        return _fail(f"{what} (this is a bug; SQLGEN_DEBUG=1 shows where)", 1)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            # what is left in the buffer must not fail once more at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _fail(*_explained(error))
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """What to tell of an exception that is no error of ours, and the exit code."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"the output cannot be written ({error.strerror}); make room, or write somewhere else", 2
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; free some, or raise the limit that this process runs under", 6
+    if isinstance(error, ImportError) and not (error.name or "").startswith("sqlgen"):
+        said = _first_line(error)
+        return f"a library cannot be loaded ({said}); is the installation complete, and memory left?", 1
+    what = f"unexpected {type(error).__name__}: {error}"
+    return f"{what} (this is a bug; SQLGEN_DEBUG=1 shows where)", 1
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
+        :100
+    ]
 
 
 def _fail(message: str, code: int) -> int:

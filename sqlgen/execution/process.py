@@ -14,15 +14,16 @@ import uuid
 import weakref
 from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from sqlgen.errors import ConnectionFailed, QueryFailed, UsageError
+from sqlgen.errors import ConnectionFailed, DatabaseError, QueryFailed, UsageError
 from sqlgen.execution import worker as program
 from sqlgen.execution.cost import Estimate, estimate_duckdb
 from sqlgen.execution.driver import (
     Closing,
     check_limits,
     inferred_columns,
+    one_line,
     raise_failure,
     require_query,
     result_of,
@@ -277,7 +278,7 @@ class WorkerDriver(Closing):
         finally:
             self._workers.slots.release()
         if answer[0] == "failed":
-            raise_failure(answer[1], answer[2], limits)
+            self._raise(answer[1], answer[2], limits)
         _, named, chunks, truncated, cut_cells, plain = answer
         rows = unpack(chunks, plain)
         if self.dialect == "sqlite":
@@ -296,7 +297,7 @@ class WorkerDriver(Closing):
     def _explain(self, sql: str, limits: Limits) -> Any:
         answer = self._ask(sql, limits)
         if answer[0] == "failed":
-            raise_failure(answer[1], answer[2], limits)
+            self._raise(answer[1], answer[2], limits)
         return unpack(answer[2], answer[5])[0][-1]
 
     def _parts(self, query: ValidatedQuery, limits: Limits) -> Generator[Any, None, None]:
@@ -320,7 +321,7 @@ class WorkerDriver(Closing):
                 frame = worker.next_frame(deadline_s)
             usable = worker.ready and not (frame[0] == "failed" and frame[1] in self._spoilt)
             if frame[0] == "failed":
-                raise_failure(frame[1], frame[2], limits)
+                self._raise(frame[1], frame[2], limits)
         except EOFError:
             _, kind, message = self._cause_of_end(worker)
             raise_failure(kind, message, limits)
@@ -340,6 +341,15 @@ class WorkerDriver(Closing):
             return self._cause_of_end(worker)
         finally:
             self._workers.give_back(worker, usable=usable)
+
+    def _raise(self, kind: str, message: str, limits: Limits) -> NoReturn:
+        if kind == "damaged":
+            name = os.path.basename(self._workers.path)
+            raise DatabaseError(
+                f"the database file {name} is damaged or of another kind ({one_line(message)}); "
+                "restore it from a backup"
+            )
+        raise_failure(kind, message, limits)
 
     def _cause_of_end(self, worker: Worker) -> tuple[str, str, str]:
         status = worker.kill()

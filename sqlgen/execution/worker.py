@@ -328,7 +328,11 @@ def sqlite_query(connection: Any, sql: str, timeout_s: float) -> Iterator[tuple[
 
 
 def _sqlite_kind(error: Exception) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", 0)
+    # the disk is full, or a temporary file has reached its bound
+    if extended in (13, 778):
+        return "memory"
+    code = extended & 0xFF
     return {
         5: "lock",
         6: "lock",
