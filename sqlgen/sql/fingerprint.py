@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ErrorLevel, SqlglotError
 
 from sqlgen.sql.form import FormToken, Inexpressible, form_to_sql, tree_to_form
 from sqlgen.types import Catalog, Column, Dialect, RetrievedContext, Table
@@ -79,6 +79,8 @@ def prepare(sql: str, dialect: Dialect, catalog: Catalog, *, written: str | None
     >>> prepare("select p.name from public.pets p where p.name = $1 -- one", "sqlite", pets, written="postgres")
     "SELECT p.name FROM pets AS p WHERE p.name = 'Rex'"
     """
+    if _TEMPLATE.search(sql):
+        raise Unusable("a template, not a statement")
     tree = _parse(sql, written or dialect)
     names = _Names.of(catalog)
     for node in tree.walk():
@@ -94,9 +96,13 @@ def prepare(sql: str, dialect: Dialect, catalog: Catalog, *, written: str | None
                 node.set("catalog", None)
     _fill(tree, names)
     try:
-        return tree.sql(dialect=dialect, comments=False)
+        # What the dialect has no words for would mean something else in it.
+        return tree.sql(dialect=dialect, comments=False, unsupported_level=ErrorLevel.RAISE)
     except (SqlglotError, RecursionError, ValueError) as error:
         raise Unusable("does not translate") from error
+
+
+_TEMPLATE = re.compile(r"##\w[^#\n]*##|\{\{[^{}\n]+\}\}|\$\{\w+\}")
 
 
 def _fill(tree: exp.Expr, names: _Names) -> None:
@@ -162,7 +168,8 @@ def fingerprint(sql: str, dialect: Dialect) -> str:
         if isinstance(node, exp.Table):
             return exp.to_table(aliases[node.alias_or_name.lower()])
         if isinstance(node, exp.Alias) and isinstance(node.parent, exp.Select):
-            return node.this.transform(bare)
+            inner: exp.Expr = node.this.transform(bare)
+            return inner
         if (
             isinstance(node, exp.In)
             and node.expressions

@@ -79,6 +79,7 @@ def test_questions_and_titles_of_people_come_first(store: LogStore, shop: Databa
         ("SELECT name FROM customers; SELECT 2", "several statements"),
         ("WITH x AS (DELETE FROM orders RETURNING id) SELECT id FROM x", "does not parse"),
         ("SELECT (((", "does not parse"),
+        ("SELECT name FROM customers WHERE city = '{{ city }}'", "a template, not a statement"),
         ("SELECT name FROM customers WHERE length(name) > ?", "parameters without values"),
     ],
 )  # fmt: skip
