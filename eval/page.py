@@ -130,7 +130,9 @@ def _curve(points: Sequence[Mapping[str, float]]) -> str:
     if not points:
         return "<p>No answers.</p>"
     most = max(0.04, max(1 - p["accuracy"] for p in points))
-    path = " ".join(f"{60 + 580 * p['coverage']:.1f},{220 - 200 * (1 - p['accuracy']) / most:.1f}" for p in points)
+    path = " ".join(
+        f"{60 + 580 * p['coverage']:.1f},{220 - 200 * (1 - p['accuracy']) / most:.1f}" for p in points
+    )
     marks = "".join(
         f"<text x='{60 + 145 * k}' y='238' text-anchor='middle'>{25 * k}</text>" for k in range(5)
     )

@@ -180,7 +180,7 @@ def _case(
     """Generates, validates and runs as ``ask`` does. ``gold`` is the right result and whether its order counts."""
     found = generator.generate(Question(question, database.dialect), context, beams=_BEAMS)
     queries, p_unanswerable = _part(found)
-    allowed, _, _ = database._judge(queries, database.catalog)
+    allowed, _, _ = database._judge(queries, database.catalog, {})
     trials, outcomes = database._compare(allowed, _LIMITS, True, rivals_s=_RIVALS_S)
     right = tuple(
         gold is not None and isinstance(outcome, Result) and results_equal(gold[0], outcome, ordered=gold[1])

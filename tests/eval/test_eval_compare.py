@@ -84,7 +84,10 @@ def test_the_command_says_worse_with_its_exit_code(
     assert main(["eval", "compare", str(good), str(bad), "--fail-under", "0"]) == 6
     assert main(["eval", "compare", str(good), str(good), "--fail-under", "0.9", "--format", "json"]) == 0
     printed = capsys.readouterr().out
-    assert json.loads(printed[printed.rindex("\n{") :] if "\n{" in printed else printed)["verdict"] == "no difference"
+    assert (
+        json.loads(printed[printed.rindex("\n{") :] if "\n{" in printed else printed)["verdict"]
+        == "no difference"
+    )
     assert main(["eval", "compare", str(good)]) == 2
     assert main(["eval", "one", "two"]) == 2
 
