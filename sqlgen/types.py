@@ -109,13 +109,15 @@ class Table:
 class Catalog:
     """Our description of a database's schema, with a fingerprint of its structure.
 
-    ``skipped`` says in words what could not be read (no permission, broken view).
+    ``skipped`` says in words what could not be read (no permission, broken view). ``database`` is the engine's name of
+    the current database, by which names may be qualified; empty where unknown.
     """
 
     dialect: Dialect
     tables: tuple[Table, ...]
     fingerprint: str = ""
     skipped: tuple[str, ...] = ()
+    database: str = ""
 
     def table(self, key: str) -> Table | None:
         """The table of exactly this key, or None."""

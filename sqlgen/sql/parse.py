@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect as SqlglotDialect
+from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError, TokenError
 from sqlglot.tokens import Token, TokenType  # type: ignore[attr-defined]
 
@@ -175,6 +176,10 @@ def _tokens(text: str, dialect: Dialect) -> tuple[Token, ...]:
             raise Unreadable("too_deep", f"the statement nests deeper than {MAX_DEPTH} levels", span)
         if dialect in ("postgres", "duckdb"):
             _refuse_unicode_escape(tokens, index)
+        if kind is TokenType.NUMBER and index + 1 < len(tokens):
+            following = tokens[index + 1]
+            if following.start == token.end + 1 and following.token_type is TokenType.VAR:
+                raise Unreadable("syntax", f"the number {token.text} runs into the word behind it", span)
     return tuple(tokens)
 
 
@@ -445,11 +450,27 @@ def limit_rows(statement: Statement, rows: int) -> None:
             limit.set("expression", exp.Literal.number(rows))
 
 
+class SqlgenDuckDB(DuckDB):
+    """DuckDB with the literals and the quotes that sqlglot's reading of it lacks."""
+
+    class Tokenizer(DuckDB.Tokenizer):
+        """Bytes as x'41', numbers as 0x1f, names in backquotes."""
+
+        HEX_STRINGS: ClassVar[list[str | tuple[str, str]]] = [
+            ("x'", "'"), ("X'", "'"), ("0x", ""), ("0X", ""),
+        ]  # fmt: skip
+        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ['"', "`"]
+
+
 @cache
 def _reader(dialect: Dialect) -> SqlglotDialect:
-    return SqlglotDialect.get_or_raise(dialect)
+    reader: SqlglotDialect = SqlgenDuckDB() if dialect == "duckdb" else SqlglotDialect.get_or_raise(dialect)
+    # 1_000 is a number to these engines' newer versions and an error to the older ones; in MySQL it is a name.
+    reader.NUMBERS_CAN_BE_UNDERSCORE_SEPARATED = dialect != "mysql"
+    return reader
 
 
+_UTC = ("UTC_DATE", "UTC_TIME", "UTC_TIMESTAMP")
 # Calls with a grammar of their own; all others are plain names with arguments.
 _GRAMMAR = {
     "CAST",
@@ -482,7 +503,76 @@ def _parser_class(dialect: Dialect) -> Any:
         }
         # VALUES is a query here, not the function of INSERT ... ON DUPLICATE KEY UPDATE.
         FUNC_TOKENS: ClassVar[set[TokenType]] = base.FUNC_TOKENS - {TokenType.VALUES}
+        PRIMARY_PARSERS: ClassVar[dict[TokenType, Any]] = {
+            **base.PRIMARY_PARSERS,
+            TokenType.HEX_STRING: lambda self, token: self._parse_digits(exp.HexString, "0x", token),
+            TokenType.BIT_STRING: lambda self, token: self._parse_digits(exp.BitString, "0b", token),
+        }
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            **base.NO_PAREN_FUNCTION_PARSERS,
+            **({"@": lambda self: exp.Abs(this=self._parse_bitwise())} if dialect == "postgres" else {}),
+            **(dict.fromkeys(_UTC, lambda self: self._parse_utc()) if dialect == "mysql" else {}),
+        }
         spare = 20_000
+
+        def _parse_utc(self) -> exp.Expr:
+            """UTC_TIMESTAMP and its like stand with or without brackets."""
+            call = exp.Anonymous(this=self._prev.text)
+            if self._match(TokenType.L_PAREN):
+                call.set("expressions", self._parse_csv(self._parse_bitwise))
+                self._match_r_paren()
+            return call
+
+        def _parse_digits(self, kind: type[exp.Expr], prefix: str, token: Token) -> exp.Expr:
+            """Hexadecimal or binary digits; ``0x1f`` is a number where ``x'1f'`` is bytes, so the mark is kept."""
+            digits: exp.Expr = self.expression(kind(this=token.text))
+            digits.set("is_integer", self.sql[token.start : token.start + 2].lower() == prefix)
+            return digits
+
+        def _parse_interval(
+            self, require_interval: bool = True, parse_function_unit: bool = True
+        ) -> exp.Expr | None:
+            """INTERVAL as it stands: a term behind it is no second interval, as sqlglot would have it."""
+            index = self._index
+            if not self._match(TokenType.INTERVAL) and require_interval:
+                return None
+            is_text = self._match(TokenType.STRING, advance=False)
+            amount = self._parse_primary() if is_text else self._parse_term()
+            if dialect == "mysql" and isinstance(amount, exp.Tuple):
+                return exp.Anonymous(this="INTERVAL", expressions=amount.expressions)
+            bare = isinstance(amount, exp.Column) and not amount.table and not amount.this.quoted
+            if amount is None or (
+                bare and self._curr and self._curr.text.upper() not in self.dialect.VALID_INTERVAL_UNITS
+            ):
+                self._retreat(index)
+                return None
+            interval: exp.Expr = self._parse_interval_span(amount, parse_function_unit=parse_function_unit)
+            return interval
+
+        def _parse_json_column_def(self) -> exp.Expr:
+            """A column of JSON_TABLE, with EXISTS and what happens ON EMPTY and ON ERROR."""
+            if self._match_text_seq("NESTED"):
+                self._match_text_seq("PATH")
+                return exp.JSONColumnDef(path=self._parse_string(), nested_schema=self._parse_json_schema())
+            column = exp.JSONColumnDef(this=self._parse_id_var())
+            if self._match_pair(TokenType.FOR, TokenType.ORDINALITY):
+                column.set("ordinality", True)
+                return column
+            column.set("kind", self._parse_types(allow_identifiers=False))
+            column.set("exists", bool(self._match(TokenType.EXISTS)))
+            if self._match_text_seq("PATH"):
+                column.set("path", self._parse_string())
+                column.set("on_condition", self._parse_on_condition())
+            return column
+
+        def _parse_simplified_pivot(self, is_unpivot: bool | None = None) -> exp.Expr:
+            """PIVOT and UNPIVOT may be ordered and cut: then they are read like a table."""
+            pivot: exp.Expr = super()._parse_simplified_pivot(is_unpivot)
+            if not self._match_set((TokenType.ORDER_BY, TokenType.LIMIT, TokenType.OFFSET), advance=False):
+                return pivot
+            query = exp.Select(expressions=[exp.Star()], from_=exp.From(this=exp.Subquery(this=pivot)))
+            ordered: exp.Expr = self._parse_query_modifiers(query)
+            return ordered
 
         def _warn_unsupported(self) -> None:
             """What falls back to a Command is refused with a finding; nothing is logged."""
@@ -517,6 +607,19 @@ def _writer_class(dialect: Dialect) -> Any:
         def neq_sql(self, expression: exp.NEQ) -> str:
             return str(self.binary(expression, "!="))
 
+        def any_sql(self, expression: exp.Any) -> str:
+            inner = self.sql(expression, "this")
+            return f"ANY {self.wrap(inner) if isinstance(expression.this, exp.UNWRAPPED_QUERIES) else inner}"
+
+        def currenttime_sql(self, expression: exp.CurrentTime) -> str:
+            return f"CURRENT_TIME({self.sql(expression, 'this')})" if expression.this else "CURRENT_TIME"
+
+        def hexstring_sql(self, expression: exp.HexString, binary_function_repr: str | None = None) -> str:
+            return f"0x{expression.name}" if expression.args.get("is_integer") else f"x'{expression.name}'"
+
+        def bitstring_sql(self, expression: exp.BitString) -> str:
+            return f"0b{expression.name}" if expression.args.get("is_integer") else f"b'{expression.name}'"
+
     if dialect == "duckdb":
 
         class DuckDBWriter(base):
@@ -545,6 +648,16 @@ def _writer_class(dialect: Dialect) -> Any:
             if is_dual(expression):
                 return "DUAL"
             return str(super().table_sql(expression, sep))
+
+        def jsoncolumndef_sql(self, expression: exp.JSONColumnDef) -> str:
+            path = self.sql(expression, "path")
+            if expression.args.get("nested_schema"):
+                return f"NESTED PATH {path} {self.sql(expression, 'nested_schema')}"
+            if expression.args.get("ordinality"):
+                return f"{self.sql(expression, 'this')} FOR ORDINALITY"
+            exists = "EXISTS " if expression.args.get("exists") else ""
+            written = f"{self.sql(expression, 'this')} {self.sql(expression, 'kind')} {exists}PATH {path}"
+            return f"{written} {self.sql(expression, 'on_condition')}".rstrip()
 
     return ServerWriter
 

@@ -17,7 +17,7 @@ from sqlgen.sql.functions import load_functions
 from sqlgen.sql.parse import Span, Statement, is_dual, nodes, span_of
 from sqlgen.types import Catalog, Dialect, Table
 
-__all__ = ["CatalogNames", "Fault", "Reads", "endless_recursion", "nearest", "resolve"]
+__all__ = ["CatalogNames", "Fault", "Reads", "nearest", "resolve"]
 
 _DEFAULT_SCHEMA: Mapping[Dialect, str] = {
     "sqlite": "main",
@@ -66,10 +66,13 @@ _ANY = "*"
 class CatalogNames:
     """A catalog folded for one dialect: built once per catalog, then looked up."""
 
-    __slots__ = ("columns", "dialect", "tables", "types")
+    __slots__ = ("columns", "database", "default", "dialect", "tables", "types")
 
     def __init__(self, catalog: Catalog, dialect: Dialect) -> None:
         self.dialect = dialect
+        # MySQL tells databases apart by case.
+        self.database = catalog.database if dialect == "mysql" else self._fold(catalog.database)
+        self.default = _DEFAULT_SCHEMA[dialect] or self._fold(self.database)
         self.tables: dict[tuple[str, str], list[Table]] = {}
         self.columns: dict[str, dict[str, str]] = {}
         self.types: set[str] = set()
@@ -85,7 +88,12 @@ class CatalogNames:
     def find(self, schema: str, name: str, folded_schema: str, folded_name: str) -> Table | None:
         """The table of this name; where several differ by case alone, the one spelt exactly so."""
         found = self.tables.get((folded_schema, folded_name))
-        if found is None and folded_schema and folded_schema == _DEFAULT_SCHEMA[self.dialect]:
+        in_default = folded_schema == self.default or (
+            self.dialect == "duckdb" and folded_schema == self.database
+        )
+        if self.dialect == "mysql":
+            in_default = schema == self.database
+        if found is None and folded_schema and in_default:
             found = self.tables.get(("", folded_name))
         if not found:
             return None
@@ -527,7 +535,9 @@ class _Walk:
             if alias is None or alias.this is None:
                 scope.sources[-1].name = folded
             return
-        if database is not None:
+        if database is not None and (
+            self.dialect == "mysql" or not self.names.database or self.fold(database) != self.names.database
+        ):
             self.fault(
                 "unknown_table", f"no table `{_dotted(node)}`: names of another database are closed", node
             )
@@ -554,8 +564,7 @@ class _Walk:
             found.name,
             dict(origin),
             key=found.key,
-            schema=folded_schema
-            or (self.fold_plain(found.schema) if found.schema else _DEFAULT_SCHEMA[self.dialect]),
+            schema=folded_schema or (self.fold_plain(found.schema) if found.schema else self.names.default),
             rowids=frozenset() if found.is_view else _ROWIDS[self.dialect],
         )
         if alias is None or alias.this is None:
@@ -768,7 +777,15 @@ class _Walk:
                                 self.read(origin)
                 continue
             if isinstance(part, exp.PropertyEQ):
+                # A named argument or the field of a struct; elsewhere := would assign.
+                if not isinstance(part.parent, (exp.Anonymous, exp.Struct)) or part.this.find(exp.Query):
+                    self.fault("unsupported", ":= stands where it names no argument", part)
                 stack.append(part.expression)
+                continue
+            if isinstance(part, exp.PositionalColumn):
+                for source in scope.sources:
+                    for origin in source.columns.values():
+                        self.read(origin)
                 continue
             if (
                 isinstance(part, exp.Anonymous)
@@ -1051,29 +1068,3 @@ def _pairs(name: str) -> set[str]:
 
 def _words(name: str) -> set[str]:
     return {w.lower() for w in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_a-zA-Z]+", name)}
-
-
-def endless_recursion(statement: Statement) -> list[str]:
-    """Names of recursive CTEs whose recursive arm reads nothing but itself and has nothing that ends it."""
-    found: list[str] = []
-    if any(isinstance(n, (exp.Limit, exp.Fetch)) for n in nodes(statement.tree)):
-        return found
-    for clause in nodes(statement.tree):
-        if not isinstance(clause, exp.With):
-            continue
-        for cte in clause.expressions:
-            body = cte.this
-            if not isinstance(body, exp.Union) or body.args.get("distinct"):
-                continue
-            arm = body.expression
-            while isinstance(arm, exp.Subquery):
-                arm = arm.this
-            if not isinstance(arm, exp.Select) or any(
-                arm.args.get(k) for k in ("where", "having", "qualify")
-            ):
-                continue
-            read = [t for t in nodes(arm) if isinstance(t, exp.Table)]
-            own = cte.args["alias"].name.lower()
-            if read and all(t.name.lower() == own for t in read):
-                found.append(cte.args["alias"].name)
-    return found

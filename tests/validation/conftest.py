@@ -118,7 +118,8 @@ def build_catalog(dialect: Dialect) -> Catalog:
                 is_view=key == "big_orders",
             )
         )
-    return Catalog(dialect, tuple(tables), fingerprint="fixture")
+    database = "guard" if dialect == "mysql" else ""
+    return Catalog(dialect, tuple(tables), fingerprint="fixture", database=database)
 
 
 CATALOGS = {dialect: build_catalog(dialect) for dialect in DIALECTS}

@@ -20,14 +20,16 @@ __all__ = ["FunctionList", "load_functions"]
 class FunctionList:
     """What one dialect may call; all names are lower case.
 
-    ``calls`` holds scalar, aggregate, window and set-returning names; ``tables`` maps a table function to its
-    columns ("*" is the alias or the function's own name). ``sized`` and ``templates`` give the place of the argument
-    that decides the size of the value; ``series`` maps a counting function to 1 if its stop is included, else 0.
+    ``calls`` holds scalar, aggregate, window and set-returning names; ``types`` names types of values; ``tables`` maps
+    a table function to its columns ("*" is the alias or the function's own name). ``sized`` and ``templates`` give
+    the place of the argument that decides the size of the value; ``series`` maps a counting function to 1 if its
+    stop is included, else 0.
     """
 
     calls: frozenset[str]
     aggregates: frozenset[str]
     windows: frozenset[str]
+    types: frozenset[str]
     tables: Mapping[str, tuple[str, ...]]
     sized: Mapping[str, int]
     series: Mapping[str, int]
@@ -51,6 +53,7 @@ def load_functions(dialect: Dialect) -> FunctionList:
         calls=frozenset(data["scalar"].split()) | aggregates | windows | in_select_list,
         aggregates=aggregates,
         windows=windows,
+        types=frozenset(data.get("types", "").split()),
         tables=tables,
         sized=data.get("sized", {}),
         series=data.get("series", {}),

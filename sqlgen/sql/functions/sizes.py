@@ -1,19 +1,22 @@
 """How large a value a call could build, as far as its literals tell.
 
-Columns count as values of ordinary size, so that ``repeat('*', rating)`` passes and ``repeat('x', 1e9)`` does not.
+Columns count as values of ordinary size, so that ``repeat('*', rating)`` passes and ``repeat('x', 1e9)`` does not; a
+column of a query that builds large values itself counts as the largest of them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import product
 
 from sqlglot import exp
 
-from sqlgen.sql.functions import FunctionList, load_functions
-from sqlgen.sql.parse import Call, nodes
+from sqlgen.sql.functions import load_functions
+from sqlgen.sql.parse import Span, Statement, nodes, span_of
 from sqlgen.types import Dialect
 
-__all__ = ["MAX_ROWS_OF_SERIES", "MAX_SIZE", "magnitude", "oversized", "text_size"]
+__all__ = ["MAX_ROWS_OF_SERIES", "MAX_SIZE", "Sizes", "oversized"]
 
 MAX_SIZE = 1_000_000
 """Most characters or elements that one call may build."""
@@ -23,218 +26,355 @@ MAX_ROWS_OF_SERIES = 1_000_000
 _COLUMN = 1_000.0
 _TEXT = 1_000.0
 _TOO_MUCH = 1e30
+_WIDEST = 1_000
+# Most characters that one call may build over all rows or elements that its literals show.
+_MAX_TOTAL = 20.0 * MAX_SIZE
+# Longest built text that a pattern, a distance or a collecting aggregate may be given: their cost grows faster.
+_MAX_COMPARED = 20_000
 
 
-def magnitude(node: exp.Expr | None, depth: int = 0) -> float:
-    """An upper guess of the absolute number that an expression gives."""
-    if node is None or depth > 30:
-        return _TOO_MUCH
-    if isinstance(node, exp.Literal):
-        try:
-            return min(abs(float(node.name)), _TOO_MUCH)
-        except ValueError:
-            return 0.0 if node.is_string and not any(c.isdigit() for c in node.name) else _TOO_MUCH
-    if isinstance(node, exp.Column):
-        return _COLUMN
-    if isinstance(node, (exp.Paren, exp.Neg, exp.Cast, exp.TryCast, exp.Alias)):
-        return magnitude(node.this, depth + 1)
-    if isinstance(node, (exp.Add, exp.Sub)):
-        return magnitude(node.this, depth + 1) + magnitude(node.expression, depth + 1)
-    if isinstance(node, exp.Mul):
-        return min(magnitude(node.this, depth + 1) * magnitude(node.expression, depth + 1), _TOO_MUCH)
-    if isinstance(node, (exp.Div, exp.IntDiv)):
-        divisor = node.expression
-        low = magnitude(divisor, depth + 1) if isinstance(divisor, exp.Literal) else 1.0
-        return min(magnitude(node.this, depth + 1) / (low or 1.0), _TOO_MUCH)
-    if isinstance(node, exp.Mod):
-        return min(magnitude(node.this, depth + 1), magnitude(node.expression, depth + 1))
-    if isinstance(node, (exp.Null, exp.Boolean)):
-        return 1.0
-    if isinstance(node, (exp.Pow, exp.BitwiseLeftShift)):
-        base, power = magnitude(node.this, depth + 1), magnitude(node.expression, depth + 1)
-        return (
-            _TOO_MUCH
-            if power > 20 or base > 1e6
-            else float((2.0 if isinstance(node, exp.BitwiseLeftShift) else base) ** power) * max(1.0, base)
-        )
-    if isinstance(node, (exp.Case, exp.If)):
-        parts = [i.args.get("true") for i in node.args.get("ifs") or []] + [
-            node.args.get("default"),
-            node.args.get("true"),
-            node.args.get("false"),
-        ]
-        return max((magnitude(p, depth + 1) for p in parts if p is not None), default=_TOO_MUCH)
-    if isinstance(node, exp.Array):
-        size = 1.0
-        for item in node.expressions:
-            size = min(size * max(1.0, magnitude(item, depth + 1)), _TOO_MUCH)
-        return size
-    if isinstance(node, exp.Anonymous):
-        name, args = node.name.lower(), node.expressions
-        if name in ("pow", "power"):
-            low, high = (magnitude(a, depth + 1) for a in [*args, None, None][:2])
-            return _TOO_MUCH if high > 20 or low > 1e6 else float(low**high)
-        if name in ("exp", "unicode", "ascii", "ord", "crc32", "hash", "conv", "unhex", "strtol"):
+class Sizes:
+    """Upper guesses for one dialect. ``column`` is the size of a text that comes from a column."""
+
+    def __init__(self, dialect: Dialect, column: float = _TEXT) -> None:
+        self.dialect = dialect
+        self.functions = load_functions(dialect)
+        self.column = column
+
+    def magnitude(self, node: exp.Expr | None, depth: int = 0) -> float:
+        """An upper guess of the absolute number that an expression gives."""
+        if node is None or depth > 30:
             return _TOO_MUCH
-        if name in _COUNTING:
+        if isinstance(node, exp.Literal):
+            try:
+                return min(abs(float(node.name)), _TOO_MUCH)
+            except ValueError:
+                return 0.0 if node.is_string and not any(c.isdigit() for c in node.name) else _TOO_MUCH
+        if isinstance(node, exp.Column):
             return _COLUMN
-        if name in _KEEPING:
-            return max((magnitude(a, depth + 1) for a in args), default=_TOO_MUCH)
-        if name == "mod" and len(args) == 2:
-            return min(magnitude(args[0], depth + 1), magnitude(args[1], depth + 1))
-        if name in ("least", "min") and len(args) > 1:
-            return min(magnitude(a, depth + 1) for a in args)
-        if name in ("sum", "total"):
-            return 1_000.0 * magnitude(args[0], depth + 1) if args else _TOO_MUCH
+        if isinstance(node, (exp.Paren, exp.Neg, exp.Cast, exp.TryCast, exp.Alias)):
+            return self.magnitude(node.this, depth + 1)
+        if isinstance(node, (exp.Add, exp.Sub)):
+            return self.magnitude(node.this, depth + 1) + self.magnitude(node.expression, depth + 1)
+        if isinstance(node, exp.Mul):
+            return min(
+                self.magnitude(node.this, depth + 1) * self.magnitude(node.expression, depth + 1), _TOO_MUCH
+            )
+        if isinstance(node, (exp.Div, exp.IntDiv)):
+            divisor = node.expression
+            low = self.magnitude(divisor, depth + 1) if isinstance(divisor, exp.Literal) else 1.0
+            return min(self.magnitude(node.this, depth + 1) / (low or 1.0), _TOO_MUCH)
+        if isinstance(node, exp.Mod):
+            return min(self.magnitude(node.this, depth + 1), self.magnitude(node.expression, depth + 1))
+        if isinstance(node, (exp.Null, exp.Boolean)):
+            return 1.0
+        if isinstance(node, (exp.Pow, exp.BitwiseLeftShift)):
+            base, power = self.magnitude(node.this, depth + 1), self.magnitude(node.expression, depth + 1)
+            return (
+                _TOO_MUCH
+                if power > 20 or base > 1e6
+                else float((2.0 if isinstance(node, exp.BitwiseLeftShift) else base) ** power)
+                * max(1.0, base)
+            )
+        if isinstance(node, (exp.Case, exp.If)):
+            parts = [i.args.get("true") for i in node.args.get("ifs") or []] + [
+                node.args.get("default"),
+                node.args.get("true"),
+                node.args.get("false"),
+            ]
+            return max((self.magnitude(p, depth + 1) for p in parts if p is not None), default=_TOO_MUCH)
+        if isinstance(node, exp.Array):
+            size = 1.0
+            for item in node.expressions:
+                size = min(size * max(1.0, self.magnitude(item, depth + 1)), _TOO_MUCH)
+            return size
+        if isinstance(node, exp.Anonymous):
+            name, args = node.name.lower(), node.expressions
+            if name in ("pow", "power"):
+                low, high = (self.magnitude(a, depth + 1) for a in [*args, None, None][:2])
+                return _TOO_MUCH if high > 20 or low > 1e6 else float(low**high)
+            if name in ("exp", "unicode", "ascii", "ord", "crc32", "hash", "conv", "unhex", "strtol"):
+                return _TOO_MUCH
+            if name in _LENGTHS:
+                return self.text(args[0], depth + 1) if args else _TOO_MUCH
+            if name in _COUNTING:
+                return _COLUMN
+            if name in _KEEPING:
+                return max((self.magnitude(a, depth + 1) for a in args), default=_TOO_MUCH)
+            if name == "mod" and len(args) == 2:
+                return min(self.magnitude(args[0], depth + 1), self.magnitude(args[1], depth + 1))
+            if name in ("least", "min") and len(args) > 1:
+                return min(self.magnitude(a, depth + 1) for a in args)
+            if name in ("sum", "total"):
+                return 1_000.0 * self.magnitude(args[0], depth + 1) if args else _TOO_MUCH
+            return _TOO_MUCH
+        if isinstance(node, (exp.Extract, exp.StrPosition)):
+            return _COLUMN
+        if isinstance(node, exp.Subquery):
+            query = node.unnest()
+            if isinstance(query, exp.Select) and len(query.selects) == 1:
+                return self.magnitude(query.selects[0], depth + 1)
+        if isinstance(node, exp.Window):
+            return self.magnitude(node.this, depth + 1)
         return _TOO_MUCH
-    if isinstance(node, (exp.Extract, exp.StrPosition)):
-        return _COLUMN
-    if isinstance(node, exp.Subquery):
-        query = node.unnest()
-        if isinstance(query, exp.Select) and len(query.selects) == 1:
-            return magnitude(query.selects[0], depth + 1)
-    if isinstance(node, exp.Window):
-        return magnitude(node.this, depth + 1)
-    return _TOO_MUCH
+
+    def text(self, node: exp.Expr | None, depth: int = 0) -> float:
+        """An upper guess of the characters (or elements) that an expression builds."""
+        if node is None or depth > 30:
+            return _TEXT
+        if isinstance(node, exp.Literal):
+            return float(len(node.name)) if node.is_string else 20.0
+        if isinstance(node, exp.Anonymous):
+            return self.call(node.name.lower(), node.expressions, depth)
+        if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Anonymous):
+            call = node.expression
+            return self.call(call.name.lower(), [node.this, *call.expressions], depth)
+        if isinstance(node, (exp.DPipe, exp.Concat, exp.Add)):
+            total, stack = 0.0, [node.this, node.expression]
+            while stack:
+                part = stack.pop()
+                if isinstance(part, exp.DPipe):
+                    stack += [part.this, part.expression]
+                else:
+                    total += self.text(part, depth + 1)
+            return min(total, _TOO_MUCH)
+        inner = [v for v in node.args.values() if isinstance(v, exp.Expr)]
+        inner += [
+            v
+            for values in node.args.values()
+            if isinstance(values, list)
+            for v in values
+            if isinstance(v, exp.Expr)
+        ]
+        if isinstance(node, exp.Column):
+            return self.column
+        if isinstance(node, (exp.Query, exp.DataType)):
+            return _TEXT
+        return max((self.text(v, depth + 1) for v in inner), default=_TEXT)
+
+    def call(self, name: str, args: list[exp.Expr], depth: int = 0) -> float:
+        """The same for a call of ``name``."""
+        functions = self.functions
+        sizes = [self.text(a, depth + 1) for a in args]
+        place = functions.sized.get(name)
+        if place is not None:
+            count = self.magnitude(args[place], depth + 1) if place < len(args) else _TEXT
+            grows = sizes[0] if name == "repeat" and sizes else 1.0
+            return min(count * max(1.0, grows), _TOO_MUCH)
+        if name == "replace" and len(sizes) == 3:
+            return min(sizes[0] * max(1.0, sizes[2]), _TOO_MUCH)
+        if name in ("hex", "quote", "to_hex"):
+            return 2.0 * sum(sizes)
+        if name in functions.aggregates:
+            return max(sizes, default=_TEXT)
+        return max(_TEXT, sum(sizes)) if sizes else _TEXT
+
+    def series(self, arguments: list[exp.Expr]) -> float:
+        """The rows of counting from literals: (stop), (start, stop) or (start, stop, step). Dates count by their step."""
+        start = arguments[0] if len(arguments) > 1 else None
+        stop = arguments[1] if len(arguments) > 1 else arguments[0]
+        step = arguments[2] if len(arguments) > 2 else None
+        if any(_is_temporal(a) for a in arguments):
+            seconds = _seconds(step)
+            if seconds is None or seconds >= 3_600:
+                return _COLUMN
+            return _TOO_MUCH if seconds <= 0 else _span_seconds(start, stop) / seconds
+        reach = self.magnitude(stop) + (self.magnitude(start) if start is not None else 0.0)
+        if step is not None:
+            width = self.magnitude(step)
+            if isinstance(step.unnest(), (exp.Literal, exp.Neg)):
+                return _TOO_MUCH if width == 0 else reach / width
+        return reach
+
+    def elements(self, node: exp.Expr | None) -> float:
+        """The elements of a list, or of what a loop runs over."""
+        if (
+            isinstance(node, exp.Anonymous)
+            and node.name.lower() in self.functions.series
+            and node.expressions
+        ):
+            return self.series(node.expressions)
+        if isinstance(node, exp.Array):
+            return float(len(node.expressions))
+        return self.text(node) if isinstance(node, exp.Anonymous) else _COLUMN
+
+    def times(self, node: exp.Expr) -> float:
+        """How often a value is built and kept: once per element of the loops around it and per row of an aggregate."""
+        factor, below, above = 1.0, node, node.parent
+        while above is not None and not isinstance(above, exp.Query):
+            if isinstance(above, exp.Comprehension) and above.this is below:
+                factor *= self.elements(above.args.get("iterator"))
+            elif isinstance(above, exp.Anonymous) and isinstance(below, exp.Lambda):
+                factor *= self.elements(above.expressions[0])
+            elif _collects(above) and above is not node:
+                factor *= _COLUMN
+            below, above = above, above.parent
+        return factor
+
+    def templates(self, node: exp.Expr, *, whole: bool = True) -> list[str] | None:
+        """Every text that a template may be, numbers of columns counted as ordinary; None where that cannot be told."""
+        node = node.unnest() if isinstance(node, exp.Paren) else node
+        if isinstance(node, exp.Literal):
+            return [node.name]
+        if isinstance(node, (exp.Cast, exp.TryCast)):
+            return self.templates(node.this, whole=whole)
+        name = node.name.lower() if isinstance(node, exp.Anonymous) else ""
+        if isinstance(node, exp.DPipe) or name in ("concat", "concat_ws"):
+            parts = node.expressions if name else [node.this, node.expression]
+            found = [self.templates(p, whole=False) for p in parts]
+            if any(f is None for f in found):
+                return None
+            glue = found[0][0] if name == "concat_ws" and found[0] else ""
+            texts = [f for f in found if f is not None][name == "concat_ws" :]
+            return [glue.join(t) for t in product(*texts)][:200] if len(texts) < 30 else None
+        choices: list[exp.Expr] | None = None
+        if isinstance(node, (exp.Case, exp.If)):
+            branches = node.args.get("ifs") or [node]
+            choices = [b.args["true"] for b in branches] + [
+                d for d in (node.args.get("default"), node.args.get("false")) if d is not None
+            ]
+        elif isinstance(node, exp.Coalesce) or name in ("coalesce", "ifnull", "nvl"):
+            choices = [*([] if name else [node.this]), *node.expressions]
+        elif name in ("iif", "if"):
+            choices = node.expressions[1:]
+        if choices:
+            several = [self.templates(c, whole=whole) for c in choices]
+            return None if any(s is None for s in several) else [t for s in several for t in s or []]
+        size = self.magnitude(node)
+        return None if whole or size > _WIDEST else [str(int(size))]
+
+
+def _collects(node: exp.Expr) -> bool:
+    """True for an aggregate that keeps all its values."""
+    if isinstance(node, exp.GroupConcat):
+        return True
+    return isinstance(node, exp.Anonymous) and node.name.lower() in _COLLECTING
 
 
 _COUNTING = frozenset(
-    """length char_length character_length len octet_length count row_number rank dense_rank ntile instr locate strpos
+    """count row_number rank dense_rank ntile instr locate strpos
     position day month year hour minute second quarter week dayofweek dayofmonth dayofyear weekday datediff date_diff
-    timestampdiff date_part strftime julianday sign cardinality array_length json_array_length json_length
-    jsonb_array_length length_grapheme strlen levenshtein field find_in_set bit_count""".split()
+    timestampdiff date_part strftime julianday sign levenshtein field find_in_set bit_count""".split()
 )
 _KEEPING = frozenset(
     """abs round floor ceil ceiling trunc truncate min max avg greatest coalesce ifnull nullif sqrt ln log log10 log2
     cbrt lag lead first_value last_value median any_value to_number int4 int8 numeric float8 mode""".split()
 )
+_LENGTHS = frozenset(
+    """length char_length character_length len octet_length bit_length cardinality array_length json_array_length
+    json_length jsonb_array_length length_grapheme strlen lengthb""".split()
+)
 
 
-def text_size(node: exp.Expr | None, functions: FunctionList, depth: int = 0) -> float:
-    """An upper guess of the characters (or elements) that an expression builds."""
-    if node is None or depth > 30:
-        return _TEXT
-    if isinstance(node, exp.Literal):
-        return float(len(node.name)) if node.is_string else 20.0
-    if isinstance(node, exp.Anonymous):
-        return _call_size(node.name.lower(), node.expressions, functions, depth)
-    if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Anonymous):
-        call = node.expression
-        return _call_size(call.name.lower(), [node.this, *call.expressions], functions, depth)
-    if isinstance(node, (exp.DPipe, exp.Concat, exp.Add)):
-        total, stack = 0.0, [node.this, node.expression]
-        while stack:
-            part = stack.pop()
-            if isinstance(part, exp.DPipe):
-                stack += [part.this, part.expression]
-            else:
-                total += text_size(part, functions, depth + 1)
-        return min(total, _TOO_MUCH)
-    inner = [v for v in node.args.values() if isinstance(v, exp.Expr)]
-    inner += [
-        v
-        for values in node.args.values()
-        if isinstance(values, list)
-        for v in values
-        if isinstance(v, exp.Expr)
-    ]
-    if isinstance(node, (exp.Query, exp.Column, exp.DataType)):
-        return _TEXT
-    return max((text_size(v, functions, depth + 1) for v in inner), default=_TEXT)
+def oversized(statement: Statement) -> Iterator[tuple[str, str, Span | None]]:
+    """What is too large in a statement: ("value" | "rows" | "template" | "pattern", name, place)."""
+    calls = [(c.name, _arguments(c.node, statement.dialect), c.node, c.span) for c in statement.calls]
+    sizes = Sizes(statement.dialect)
+    sized = sizes.functions.sized
+    if statement.dialect == "duckdb" or sum(isinstance(n, exp.Select) for n in nodes(statement.tree)) > 1:
+        sizes.column = max(
+            [_TEXT, *(sizes.call(name, arguments) for name, arguments, _, _ in calls if name in sized)]
+        )
+    for name, arguments, node, span in calls:
+        if (fault := _call_fault(sizes, name, arguments, node)) is not None:
+            yield fault, name, span
+    for node in nodes(statement.tree):
+        if isinstance(node, _PATTERNS) and _built(sizes, node.this) > _MAX_COMPARED:
+            yield "pattern", type(node).__name__.upper(), span_of(node)
+        elif isinstance(node, exp.TableSample) and any(
+            isinstance(part, exp.Literal) and sizes.magnitude(part) > 10 * MAX_ROWS_OF_SERIES
+            for part in node.args.values()
+        ):
+            yield "rows", "TABLESAMPLE", span_of(node)
 
 
-def _call_size(name: str, args: list[exp.Expr], functions: FunctionList, depth: int) -> float:
-    sizes = [text_size(a, functions, depth + 1) for a in args]
-    place = functions.sized.get(name)
-    if place is not None:
-        count = magnitude(args[place], depth + 1) if place < len(args) else _TEXT
-        grows = sizes[0] if name == "repeat" and sizes else 1.0
-        return min(count * max(1.0, grows), _TOO_MUCH)
-    if name == "replace" and len(sizes) == 3:
-        return min(sizes[0] * max(1.0, sizes[2]), _TOO_MUCH)
-    if name in ("hex", "quote", "to_hex"):
-        return 2.0 * sum(sizes)
-    if name in functions.aggregates:
-        return max(sizes, default=_TEXT)
-    return max(_TEXT, sum(sizes)) if sizes else _TEXT
-
-
-def oversized(call: Call, dialect: Dialect) -> str | None:
-    """What is too large about a call: "value", "rows", "template" or None."""
-    functions = load_functions(dialect)
-    name, arguments = call.name, call.node.expressions
-    if (
-        isinstance(call.node.parent, exp.Dot)
-        and call.node.parent.expression is call.node
-        and dialect == "duckdb"
-    ):
+def _arguments(node: exp.Expr, dialect: Dialect) -> list[exp.Expr]:
+    above = node.parent
+    arguments: list[exp.Expr] = node.expressions
+    if dialect == "duckdb" and isinstance(above, exp.Dot) and above.expression is node:
         # x.f(y) is f(x, y)
-        arguments = [call.node.parent.this, *arguments]
-    if name in ("factorial", "gamma", "exp") and arguments and dialect != "mysql":
-        return "value" if magnitude(arguments[0]) > _WIDEST and name == "factorial" else None
+        return [above.this, *arguments]
+    return arguments
+
+
+def _built(sizes: Sizes, node: exp.Expr | None) -> float:
+    """The size of a text that calls build; a column is never one."""
+    if node is None or isinstance(node, exp.Column):
+        return 0.0
+    return sizes.text(node)
+
+
+def _call_fault(sizes: Sizes, name: str, arguments: list[exp.Expr], node: exp.Expr) -> str | None:
+    functions = sizes.functions
+    if name == "factorial" and arguments:
+        return "value" if sizes.magnitude(arguments[0]) > _WIDEST else None
     if name in functions.templates and len(arguments) > functions.templates[name]:
         template = arguments[functions.templates[name]]
         if name == "to_char":
-            if isinstance(template, exp.Literal) and len(template.name) > _WIDEST:
+            if _built(sizes, template) > _WIDEST:
                 return "template"
-        elif not isinstance(template, exp.Literal) or _too_wide(template.name):
-            return "template"
-    if name in functions.sized and _call_size(name, arguments, functions, 0) > MAX_SIZE:
+        else:
+            texts = sizes.templates(template)
+            if texts is None or any(_too_wide(t) for t in texts):
+                return "template"
+    size = sizes.call(name, arguments)
+    if name in functions.sized and (size > MAX_SIZE or size * sizes.times(node) > _MAX_TOTAL):
         return "value"
     if name in _GROWING:
         # Chains of replace() over columns are cleaning, not bombs, unless something in them was made large.
-        plain = any(isinstance(n, exp.Column) for n in nodes(call.node)) and not any(
-            isinstance(n, exp.Anonymous) and n.name.lower() in functions.sized for n in nodes(call.node)
+        inner = list(nodes(node))
+        plain = any(isinstance(n, exp.Column) for n in inner) and not any(
+            isinstance(n, exp.Anonymous) and n.name.lower() in functions.sized for n in inner
         )
-        if _call_size(name, arguments, functions, 0) > MAX_SIZE * (1_000 if plain else 1):
+        if size > MAX_SIZE * (1_000 if plain else 1):
             return "value"
-    if name in functions.series and arguments:
-        return _series(arguments)
-    if name in _QUADRATIC and sum(text_size(a, functions) for a in arguments) > 20_000:
+    if name in functions.series and arguments and sizes.series(arguments) > MAX_ROWS_OF_SERIES:
+        return "rows"
+    if name in _COMPARING and sum(sizes.text(a) for a in arguments) > _MAX_COMPARED:
         return "value"
+    if name in _FOLDING and len(arguments) > 1 and _doubles(arguments[1]):
+        return "value" if sizes.elements(arguments[0]) > 20 else None
     return None
 
 
-_WIDEST = 1_000
+def _doubles(function: exp.Expr) -> bool:
+    """True for a lambda that puts its first variable twice into what it makes."""
+    if not isinstance(function, exp.Lambda) or not function.expressions:
+        return False
+    variable = function.expressions[0].name
+    for node in nodes(function.this):
+        joins = isinstance(node, (exp.DPipe, exp.Add, exp.Mul)) or (
+            isinstance(node, exp.Anonymous) and node.name.lower() in _JOINING
+        )
+        if joins and sum(isinstance(n, exp.Identifier) and n.name == variable for n in nodes(node)) > 1:
+            return True
+    return False
+
+
 _GROWING = frozenset({"replace", "concat", "concat_ws", "hex", "quote", "regexp_replace", "translate"})
-_QUADRATIC = frozenset(
-    {
-        "levenshtein",
-        "damerau_levenshtein",
-        "editdist3",
-        "jaro_similarity",
-        "jaro_winkler_similarity",
-        "jaccard",
-    }
+_JOINING = frozenset(
+    {"concat", "concat_ws", "list_concat", "list_cat", "array_concat", "array_cat", "repeat"}
+)
+_FOLDING = frozenset({"reduce", "list_reduce", "array_reduce"})
+_PATTERNS = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo, exp.RegexpLike, exp.RegexpILike)
+# Calls whose cost grows with the product or the power of their arguments' lengths.
+_COMPARING = frozenset(
+    """levenshtein damerau_levenshtein editdist3 jaro_similarity jaro_winkler_similarity jaccard like glob regexp
+    regexp_like""".split()
+)
+_COLLECTING = frozenset(
+    """array_agg list string_agg listagg group_concat json_agg jsonb_agg json_group_array jsonb_group_array
+    json_arrayagg json_object_agg jsonb_object_agg json_group_object jsonb_group_object json_objectagg histogram
+    map""".split()
 )
 
 
 def _too_wide(template: str) -> bool:
-    if "*" in re.sub(r"%%", "", template) and re.search(r"%[^a-zA-Z]*\*", template):
+    plain = re.sub(r"%%|\{\{|\}\}", "", template)
+    if re.search(r"%[^a-zA-Z]*\*|\{[^{}]*\{", plain):
         return True
     marked = re.findall(r"%[^a-zA-Z%]*|\{[^}]*\}|\$\d+", template)
     return any(int(number[:12]) > _WIDEST for mark in marked for number in re.findall(r"\d+", mark))
-
-
-def _series(arguments: list[exp.Expr]) -> str | None:
-    """Counting from literals: (stop), (start, stop) or (start, stop, step). Dates count by their step."""
-    start = arguments[0] if len(arguments) > 1 else None
-    stop = arguments[1] if len(arguments) > 1 else arguments[0]
-    step = arguments[2] if len(arguments) > 2 else None
-    if any(_is_temporal(a) for a in arguments):
-        seconds = _seconds(step)
-        if seconds is None or seconds >= 3_600:
-            return None
-        span = _span_seconds(start, stop)
-        return "rows" if seconds <= 0 or span / seconds > MAX_ROWS_OF_SERIES else None
-    reach = magnitude(stop) + (magnitude(start) if start is not None else 0.0)
-    if step is not None:
-        width = magnitude(step)
-        if isinstance(step.unnest() if hasattr(step, "unnest") else step, (exp.Literal, exp.Neg)):
-            if width == 0:
-                return "rows"
-            reach /= width
-    return "rows" if reach > MAX_ROWS_OF_SERIES else None
 
 
 _TEMPORAL_CALLS = frozenset(

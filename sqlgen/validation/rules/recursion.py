@@ -1,10 +1,10 @@
-"""A recursive query must be able to end."""
+"""A recursive query must be able to end, and soon."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlgen.sql.scope import endless_recursion
+from sqlgen.sql.functions.rows import MAX_STEPS, runaway
 from sqlgen.types import Finding
 from sqlgen.validation.draft import Draft
 
@@ -12,6 +12,9 @@ __all__ = ["recursion"]
 
 
 def recursion(draft: Draft) -> Iterator[Finding]:
-    """An arm that reads only itself, with no condition and no limit anywhere, never ends."""
-    for name in endless_recursion(draft.statement):
-        yield Finding("endless", f"the recursive query `{name}` has no condition that ends it")
+    """An arm that reads only itself needs a condition or a limit that ends it."""
+    for name, fault in runaway(draft.statement):
+        if fault == "endless":
+            yield Finding("endless", f"the recursive query `{name}` has no condition that ends it")
+        else:
+            yield Finding("endless", f"the recursive query `{name}` may take more than {MAX_STEPS:,} steps")

@@ -14,7 +14,7 @@ ROOTS = frozenset({"Select", "Union", "Except", "Intersect", "Values", "Subquery
 KINDS = frozenset(
     # Queries and what they are made of.
     """Select Union Except Intersect Values Subquery With CTE From Join Where Group Having Qualify Order Ordered Limit
-    Offset Fetch LimitOptions Distinct Star Alias Aliases Column Identifier Table TableAlias Lateral Unnest Window
+    Offset Fetch LimitOptions Distinct Star Alias Column Identifier Table TableAlias Lateral Unnest Window
     WindowSpec Cube Rollup GroupingSets Tuple Paren TableSample IndexTableHint TableColumn
     """
     # Literals and types.
@@ -28,14 +28,20 @@ KINDS = frozenset(
     ArrayContainsAll ArrayContainedBy ArrayOverlaps JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar
     JSONBContains JSONBContainsTopKey JSONBContainsAllTopKeys JSONBContainsAnyTopKeys JSONBContainedBy
     JSONBDeleteAtPath JSONPath JSONPathRoot JSONPathKey JSONPathSubscript JSONPathWildcard JSONPathSlice
-    JSONPathRecursive Overlaps Adjacent ExtendsLeft ExtendsRight Sqrt Cbrt Abs NotLike NotILike Distance
+    JSONPathRecursive JSONBPathExists StartsWith Overlaps Adjacent ExtendsLeft ExtendsRight Sqrt Cbrt Abs NotLike NotILike Distance
     """
     # Calls with a grammar of their own; every other call is Anonymous and goes by its name.
     """Anonymous AnonymousAggFunc Cast TryCast Case If Extract Trim Substring StrPosition Overlay GroupConcat
     CurrentDate CurrentTime CurrentTimestamp CurrentDatetime Localtime Localtimestamp Array Struct ToMap PropertyEQ
-    Kwarg Lambda Comprehension IgnoreNulls RespectNulls Filter WithinGroup JSONTable JSONSchema JSONColumnDef Convert
+    Kwarg Lambda Comprehension IgnoreNulls RespectNulls Filter WithinGroup JSONTable JSONSchema JSONColumnDef OnCondition Convert
     CastToStrType Coalesce Max Min Map Concat Chr Soundex
     """.split()
+)
+
+# Words between SELECT and its list that change how a query runs and not what it reads. SQL_CALC_FOUND_ROWS is none:
+# it leaves a count behind in the session.
+_MODIFIERS = frozenset(
+    """ALL STRAIGHT_JOIN HIGH_PRIORITY SQL_CACHE SQL_NO_CACHE SQL_SMALL_RESULT SQL_BIG_RESULT SQL_BUFFER_RESULT""".split()
 )
 
 # The clause in words, for what people try most.
@@ -71,7 +77,7 @@ def shape(draft: Draft) -> Iterator[Finding]:
         if kind not in allowed:
             yield Finding("not_allowed", f"{_words(kind)} is not allowed in a query", span)
     for word in statement.modifiers():
-        if word.upper() not in ("STRAIGHT_JOIN", "ALL", "HIGH_PRIORITY"):
+        if word.upper() not in _MODIFIERS:
             yield Finding("not_allowed", f"{word} is not allowed in a query")
 
 
