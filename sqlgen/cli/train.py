@@ -14,7 +14,9 @@ from sqlgen.cli.shared import connected, db_option, example, settings_of
 from sqlgen.errors import UsageError
 
 if TYPE_CHECKING:
+    from sqlgen.pipeline import Database
     from sqlgen.registry import Entry, Registry
+    from sqlgen.training.pairs import Pair
     from sqlgen.training.retrain import Retrained
 
 __all__ = ["models", "train"]
@@ -79,6 +81,8 @@ def train(
 ) -> int:
     """Retrain on a database's own questions: a new adapter, promoted if it measures better.
 
+    Without --pairs it learns from imported logs ("sqlgen logs import") and judged answers ("sqlgen feedback").
+
     A fifth of the pairs is kept apart to compare on. Exit code 0 says that the comparison was made, whatever it
     said. A run that was stopped goes on when repeated. Needs pip install 'sqlgen[train]'.
     """
@@ -123,8 +127,15 @@ def train(
     return 0
 
 
-def _collected(database: Any) -> list[Any]:
-    return []
+def _collected(database: Database) -> list[Pair]:
+    """What the logs and the judged answers of a database taught."""
+    from sqlgen.cli.progress import ProgressBar
+    from sqlgen.training.logs.pairs import collect
+    from sqlgen.training.pairs import Pair
+
+    with ProgressBar() as progress:
+        mined = collect(database, progress)
+    return [Pair(p.question, p.sql, max(p.weight, 1e-3), p.fingerprint) for p in mined.pairs]
 
 
 def _need_training() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import sqlgen
+from sqlgen.cli import main
 from sqlgen.config import Settings
 from sqlgen.errors import ModelUnavailable, UsageError
 from sqlgen.eval.report import Outcome
@@ -20,7 +21,7 @@ from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
 from sqlgen.training.adapt import Recipe, adapt, changes_of
 from sqlgen.training.authored import authored_examples, authored_folder, is_general, read_authored
 from sqlgen.training.gate import compare, decide, general_suite, page_of
-from sqlgen.training.pairs import examples_of, read_pairs, role_of, statement_key
+from sqlgen.training.pairs import examples_of, read_pairs, role_of
 from sqlgen.training.retrain import retrain
 from sqlgen.training.weights import load_exported, write_changed
 
@@ -73,10 +74,18 @@ def test_the_shipped_weights_come_back_and_go_out_unchanged(tmp_path: Path) -> N
 
 
 def test_statements_that_differ_in_literals_stand_on_one_side(tmp_path: Path) -> None:
-    a = statement_key("SELECT label FROM gizmos WHERE hue = 'red' LIMIT 3", "sqlite")
-    b = statement_key("select g.label from gizmos as g where g.hue = 'blue' limit 5", "sqlite")
-    c = statement_key("SELECT label FROM gizmos WHERE grams = 3", "sqlite")
+    path = write_pairs(
+        tmp_path / "p.jsonl",
+        [
+            {"question": "a", "sql": "SELECT label FROM gizmos WHERE hue = 'red' LIMIT 3"},
+            {"question": "b", "sql": "select g.label from gizmos as g where g.hue = 'blue' limit 5"},
+            {"question": "c", "sql": "SELECT label FROM gizmos WHERE grams = 3"},
+            {"question": "d", "sql": "SELECT label FROM gizmos WHERE grams = 3", "split": "given"},
+        ],
+    )
+    a, b, c, d = (pair.key for pair in read_pairs([path], "sqlite"))
     assert a == b != c
+    assert d == "given"
     shares = Counter(role_of(str(n)) for n in range(2000))
     assert 300 < shares["gate"] < 500
     assert 130 < shares["watch"] < 270
@@ -206,3 +215,22 @@ def test_an_adapter_is_promoted_taken_up_and_rolled_back_without_a_restart(tmp_p
         with pytest.raises(UsageError, match="only 0 of 1 pairs"):
             retrain(database, settings, [replace(pairs[0], sql="SELECT nothing")], recipe=QUICK)
     assert not list((database.adapters.folder / "runs").glob("*.pt"))
+
+
+def test_the_command_learns_from_judged_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = write_shop(tmp_path / "shop.db")
+    monkeypatch.setenv("SQLGEN_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--db", url]) == 2
+    assert "no pairs to learn from" in capsys.readouterr().err
+    with sqlgen.connect(url, settings=Settings(db=url, home=tmp_path / "home")) as database:
+        for hue in ("red", "blue"):
+            database.ask(f"Which gizmos are {hue}?").correct(f"SELECT label FROM gizmos WHERE hue = '{hue}'")
+    assert main(["train", "--db", url]) == 2
+    assert "of 1 pairs can be learned from" in capsys.readouterr().err.replace("of 2 pairs", "of 1 pairs")
+    assert main(["models", "list", "--db", url]) == 0
+    assert "the shipped model is in force" in capsys.readouterr().out
+    assert main(["models", "rollback", "--db", url]) == 2
+    assert main(["models", "show", "nothing", "--db", url]) == 2
