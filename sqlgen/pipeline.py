@@ -6,6 +6,7 @@ before the first use.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
@@ -17,8 +18,9 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
@@ -61,13 +63,14 @@ from sqlgen.types import (
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from sqlgen.catalog import SchemaWatch
     from sqlgen.execution import Driver, RowStream
     from sqlgen.execution.login import LoginReport
     from sqlgen.generation import Generator
     from sqlgen.generation.choice import Chooser, Trial
     from sqlgen.knowledge import Description, Item, Knowledge, Term
     from sqlgen.registry import Registry
-    from sqlgen.retrieval import Index
+    from sqlgen.retrieval import Index, SharedStore
     from sqlgen.retrieval.embedder import Embedder
     from sqlgen.retrieval.recall import Recalled
     from sqlgen.retrieval.standins import Scene
@@ -131,7 +134,9 @@ class Reply(Answer):
     def _home(self) -> Database:
         database: Database | None = getattr(self, "_database", None)
         if database is None:
-            raise UsageError("this answer was copied from its database; give the verdict with sqlgen feedback")
+            raise UsageError(
+                "this answer was copied from its database; give the verdict with sqlgen feedback"
+            )
         return database
 
     def _line(self) -> Line:
@@ -411,13 +416,16 @@ class Database:
         self._knowledge: Knowledge | None = None
         self._history = History(settings.home)
         self._described: tuple[Catalog, tuple[Description, ...], Catalog] | None = None
+        self._sampled: Catalog | None = None
+        self._watch: SchemaWatch | None = None
         if engine is None:
             assert catalog is not None
             self._dialect = catalog.dialect
         else:
-            from sqlgen.catalog import dialect_of
+            from sqlgen.catalog import SchemaWatch, dialect_of
 
             self._dialect = dialect_of(engine)
+            self._watch = SchemaWatch(engine)
 
     def __repr__(self) -> str:
         what = (
@@ -666,7 +674,7 @@ class Database:
                 (self._folder() / _CATALOG_FILE).unlink(missing_ok=True)
                 self._drop_index()
                 if self._engine is not None:
-                    self._catalog = None
+                    self._catalog = self._sampled = None
             _, index = self._current_index(rebuild=rebuild)
             return {"state": "current", **index.status()}
 
@@ -676,28 +684,17 @@ class Database:
         ``state`` is missing, current, stale or unreadable.
         """
         self._check_open()
-        from sqlgen.retrieval.sqlite_store import open_file
+        from sqlgen.retrieval import read_status
 
-        path = self._folder() / _INDEX_FILE
-        if not path.exists():
-            return {"state": "missing", "path": str(path)}
-        fingerprint = self._fingerprint()
+        place = self._index_place()
         try:
-            with closing(open_file(path)) as store:
-                meta = store.meta
-                size = store.size_bytes
+            status = read_status(place)
         except IndexUnusable as error:
-            return {"state": "unreadable", "path": str(path), "reason": str(error)}
-        return {
-            "state": "current" if meta.fingerprint == fingerprint else "stale",
-            "path": str(path),
-            "tables": meta.tables,
-            "columns": meta.columns,
-            "values": meta.values,
-            "built_at": meta.built_at,
-            "fingerprint": meta.fingerprint,
-            "bytes": size,
-        }
+            return {"state": "unreadable", "path": str(place), "reason": str(error)}
+        if status is None:
+            return {"state": "missing", "path": str(place)}
+        state = "current" if status["fingerprint"] == self._fingerprint() else "stale"
+        return {"state": state, **status}
 
     def close(self) -> None:
         """Give back the driver's worker, the connections and the index. Closing twice is fine."""
@@ -897,7 +894,9 @@ class Database:
         if not allowed:
             return f"the verified query {recalled.id} no longer fits this database: {_first(findings)}"
         changed = ", ".join(f"{old} → {new}" for old, new in recalled.exchanged)
-        doubt = f'adapted from the verified query "{recalled.verified.question}": {changed}' if changed else ""
+        doubt = (
+            f'adapted from the verified query "{recalled.verified.question}": {changed}' if changed else ""
+        )
         return replace(allowed[0], confidence=sure, doubt=doubt)
 
     # What people say of answers.
@@ -968,7 +967,12 @@ class Database:
             return outcome if isinstance(outcome, Rejection) else None
         if isinstance(item, Description):
             names = {t.key.casefold() for t in catalog.tables} | {t.name.casefold() for t in catalog.tables}
-            names |= {f"{name}.{c.name}".casefold() for t in catalog.tables for name in (t.key, t.name) for c in t.columns}
+            names |= {
+                f"{name}.{c.name}".casefold()
+                for t in catalog.tables
+                for name in (t.key, t.name)
+                for c in t.columns
+            }
             if item.name.casefold() not in names:
                 return Rejection("", (Finding("knowledge", f"this database has no {item.name}"),))
         if not isinstance(item, Term) or not item.sql_for(self._dialect):
@@ -1189,9 +1193,7 @@ class Database:
             return None, None, tuple(failures)
         return best[1], best[2], ()
 
-    def _retrieve(
-        self, text: str, k: int, count_tokens: Callable[[str], int]
-    ) -> tuple[Catalog, Scene]:
+    def _retrieve(self, text: str, k: int, count_tokens: Callable[[str], int]) -> tuple[Catalog, Scene]:
         from sqlgen.knowledge import find_named, match_documents, similar_queries
         from sqlgen.retrieval.standins import set_scene
 
@@ -1204,7 +1206,9 @@ class Database:
         context = replace(
             context,
             terms=(*context.terms, *match_documents(text, known.passages)),
-            queries=tuple(filter(self._may_be_seen, similar_queries(text, [item for _, item in known.verified]))),
+            queries=tuple(
+                filter(self._may_be_seen, similar_queries(text, [item for _, item in known.verified]))
+            ),
         )
         return catalog, set_scene(text, find_named(text, known.terms), context, catalog)
 
@@ -1229,15 +1233,36 @@ class Database:
             catalog = read_catalog(path, fingerprint)
             if catalog is None:
                 catalog = load_catalog(
-                    self._engine, progress=self._progress, unsampled=self._enforcement.unsampled
+                    self._engine,
+                    progress=self._progress,
+                    unsampled=self._unsampled,
+                    previous=self._sampled if _same_scope(self._sampled, fingerprint) else None,
                 )
                 # A schema that changes while it is read: the older mark makes the next question look again.
                 catalog = replace(catalog, fingerprint=fingerprint)
                 laid = self._enforcement.protection(catalog)
                 write_catalog(path, catalog if laid is None else laid.catalog)
             self._protection = self._enforcement.protection(catalog)
+            self._sampled = catalog
             self._catalog = catalog if self._protection is None else self._protection.visible
             return self._catalog
+
+    def _unsampled(self, catalog: Catalog) -> dict[str, frozenset[str]]:
+        """Columns by table key that no cell may be read of: by policy, or because the user said so."""
+        closed = dict(self._enforcement.unsampled(catalog))
+        for table in catalog.tables:
+            skipped = {column.name for column in table.columns if self._is_skipped(table, column)}
+            if skipped:
+                closed[table.key] = closed.get(table.key, frozenset()) | skipped
+        return closed
+
+    def _is_skipped(self, table: Table, column: Column) -> bool:
+        name = f"{table.key}.{column.name}".lower()
+        return any(fnmatchcase(name, pattern.lower()) for pattern in self._settings.skip_values)
+
+    def _is_closed(self, table: Table, column: Column) -> bool:
+        laid = self._protection
+        return self._is_skipped(table, column) or (laid is not None and column.name in laid.unsampled(table))
 
     def _current_index(self, *, rebuild: bool = False) -> tuple[Catalog, Index]:
         with self._schema_lock:
@@ -1245,13 +1270,14 @@ class Database:
             # Descriptions change what is indexed, not the schema's fingerprint.
             is_current = self._index is not None and self._index.catalog is catalog
             if self._index is None or not is_current or self._index_fingerprint != catalog.fingerprint:
+                from sqlgen.catalog import ValueReader
                 from sqlgen.retrieval import open_index
 
                 self._drop_index()
                 self._index = open_index(
                     catalog,
-                    self._folder() / _INDEX_FILE,
-                    values=self._values if self._engine is not None else None,
+                    self._index_place(),
+                    values=None if self._engine is None else ValueReader(self._engine, self._is_closed),
                     progress=self._progress,
                     embedder=self._embedder.get(),
                     scope=_scope(catalog),
@@ -1280,13 +1306,13 @@ class Database:
         if index is not None:
             index.close()
 
-    def _values(self, table: Table, column: Column, limit: int) -> Iterator[str]:
-        from sqlgen.catalog import distinct_values
+    def _index_place(self) -> Path | SharedStore:
+        from sqlgen.retrieval import SharedStore
 
-        assert self._engine is not None
-        if self._protection is not None and column.name in self._protection.unsampled(table):
-            return iter(())
-        return iter(distinct_values(self._engine, table, column, limit))
+        folder, url = self._folder(), self._settings.index_store
+        if url is None or self._is_in_memory():
+            return folder / _INDEX_FILE
+        return SharedStore(url, folder.name)
 
     def _open_driver(self) -> Driver:
         from sqlgen.execution import open_driver
@@ -1295,12 +1321,11 @@ class Database:
         return open_driver(self._engine, self._dialect)
 
     def _fingerprint(self) -> str:
-        from sqlgen.catalog import schema_fingerprint
-
-        if self._engine is None:
+        skipped = _skip_mark(self._settings.skip_values)
+        if self._watch is None:
             assert self._catalog is not None
             return self._catalog.fingerprint + self._enforcement.mark(None)
-        return schema_fingerprint(self._engine) + self._enforcement.mark(self._engine)
+        return self._watch.fingerprint() + self._enforcement.mark(self._engine) + skipped
 
     def _has_drifted(self) -> bool:
         catalog = self._catalog
@@ -1345,6 +1370,15 @@ class _Clock:
 
     def timings_ms(self) -> dict[str, float]:
         return {**self._spent, "total": 1000 * (time.perf_counter() - self._began)}
+
+
+def _same_scope(catalog: Catalog | None, fingerprint: str) -> bool:
+    return catalog is not None and _scope(catalog) == ":".join(fingerprint.split(":")[2:])
+
+
+def _skip_mark(patterns: Sequence[str]) -> str:
+    """What a fingerprint gains by columns whose values are left alone; nothing when there are none."""
+    return f":{hashlib.sha256(repr(sorted(patterns)).encode()).hexdigest()[:16]}" if patterns else ""
 
 
 def _scope(catalog: Catalog) -> str:
@@ -1407,9 +1441,7 @@ def _load_chooser(info: ModelInfo) -> Chooser | None:
     return load_chooser(info)
 
 
-def _expanded(
-    sql: str, scene: Scene | None, catalog: Catalog
-) -> tuple[str | Finding, frozenset[str]]:
+def _expanded(sql: str, scene: Scene | None, catalog: Catalog) -> tuple[str | Finding, frozenset[str]]:
     """The SQL with its stand-ins replaced and their names, or why that cannot be."""
     if scene is None or not scene.stand_ins:
         return sql, frozenset()

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlgen.catalog.connect import dialect_of, masked_url, open_engine
+    from sqlgen.catalog.freshness import SchemaWatch
     from sqlgen.catalog.infer import infer_foreign_keys
-    from sqlgen.catalog.introspect import distinct_values, load_catalog, schema_fingerprint
+    from sqlgen.catalog.introspect import ValueReader, distinct_values, load_catalog, schema_fingerprint
     from sqlgen.catalog.naming import natural_name
     from sqlgen.catalog.views import read_views
 
 __all__ = [
+    "SchemaWatch",
+    "ValueReader",
     "dialect_of",
     "distinct_values",
     "infer_foreign_keys",
@@ -27,6 +30,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "SchemaWatch": "freshness",
+    "ValueReader": "introspect",
     "dialect_of": "connect",
     "distinct_values": "introspect",
     "infer_foreign_keys": "infer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +17,15 @@ from sqlgen.catalog.sampling import MAX_VALUE_CHARS, bounded, clean_value, fill,
 from sqlgen.errors import DatabaseError, EmptyDatabase, QueryFailed
 from sqlgen.types import Catalog, Column, Dialect, Table
 
-__all__ = ["distinct_values", "load_catalog", "schema_fingerprint", "separate_reads"]
+__all__ = [
+    "ValueReader",
+    "connected",
+    "distinct_values",
+    "fingerprint_of",
+    "load_catalog",
+    "schema_fingerprint",
+    "separate_reads",
+]
 
 READ_TIMEOUT_S = 60.0
 FINGERPRINT_TIMEOUT_S = 10.0
@@ -34,7 +42,8 @@ def _reader(dialect: Dialect) -> ModuleType:
 
 
 @contextmanager
-def _connected(engine: Engine) -> Iterator[Connection]:
+def connected(engine: Engine) -> Iterator[Connection]:
+    """A connection; what fails while it is open is told in one line. Raises ConnectionFailed, DatabaseError."""
     try:
         connection = engine.connect()
     except SQLAlchemyError as error:
@@ -57,6 +66,7 @@ def load_catalog(
     sample_values: int = 50,
     progress: Callable[[int, int, str], None] | None = None,
     unsampled: Callable[[Catalog], Mapping[str, frozenset[str]]] | None = None,
+    previous: Catalog | None = None,
 ) -> Catalog:
     """Read tables, views, columns, keys and comments, and a bounded sample of values.
 
@@ -64,7 +74,8 @@ def load_catalog(
     no cell at all, so there are no extremes either. ``progress(done, total, table_key)`` is called before
     each table is sampled. ``unsampled`` is asked once, with the bare structure, for the columns of each table key
     whose cells must not be looked at. ``sqlgen.catalog.sampling`` states the bounds. Foreign keys that nobody declared
-    are inferred and marked. What could not be read stands in ``Catalog.skipped``, in words.
+    are inferred and marked. What could not be read stands in ``Catalog.skipped``, in words. A table that is
+    built as in ``previous``, an earlier catalog of this database, keeps the sample that it has there.
 
     A SQLite column is what its cells are: a TEXT column that holds only ISO dates is of kind ``date``.
 
@@ -83,15 +94,25 @@ def load_catalog(
     reader = _reader(dialect)
     # the fingerprint comes first: a change while we read makes the next look differ, and read again
     fingerprint = schema_fingerprint(engine)
-    with _connected(engine) as connection:
-        structure = reader.read(_separate_runs(connection, dialect))
+    with connected(engine) as connection:
+        run = _separate_runs(connection, dialect)
+        structure = reader.read(run)
+        database = str(run(_DATABASE[dialect])[0][0] or "") if dialect in _DATABASE else ""
         if not structure.tables:
             raise EmptyDatabase(_empty_message(engine, structure.skipped))
         bare = Catalog(dialect, tuple(structure.tables), fingerprint)
         closed = unsampled(bare) if unsampled is not None else {}
-        tables = fill(connection, dialect, structure, sample_values, progress, closed)
-    catalog = Catalog(dialect, tuple(tables), fingerprint, tuple(structure.skipped))
+        known = {} if previous is None else {table.key: table for table in previous.tables}
+        tables = fill(connection, dialect, structure, sample_values, progress, closed, known)
+    catalog = Catalog(dialect, tuple(tables), fingerprint, tuple(structure.skipped), database)
     return infer_foreign_keys(catalog)
+
+
+_DATABASE: Mapping[Dialect, str] = {
+    "duckdb": "SELECT current_database()",
+    "postgres": "SELECT current_database()",
+    "mysql": "SELECT DATABASE()",
+}
 
 
 def _separate_runs(connection: Connection, dialect: Dialect) -> Run:
@@ -107,7 +128,7 @@ def _separate_runs(connection: Connection, dialect: Dialect) -> Run:
 @contextmanager
 def separate_reads(engine: Engine) -> Iterator[Run]:
     """Runs statements on the system tables, each read-only and in a transaction of its own."""
-    with _connected(engine) as connection:
+    with connected(engine) as connection:
         yield _separate_runs(connection, dialect_of(engine))
 
 
@@ -127,8 +148,13 @@ def schema_fingerprint(engine: Engine) -> str:
     >>> schema_fingerprint(sqlalchemy.create_engine("sqlite://"))[:7]
     'sqlite:'
     """
-    dialect = dialect_of(engine)
-    with _connected(engine) as connection, bounded(connection, dialect, FINGERPRINT_TIMEOUT_S) as run:
+    with connected(engine) as connection:
+        return fingerprint_of(connection, dialect_of(engine))
+
+
+def fingerprint_of(connection: Connection, dialect: Dialect) -> str:
+    """``schema_fingerprint`` over a connection that is open."""
+    with bounded(connection, dialect, FINGERPRINT_TIMEOUT_S) as run:
         return f"{dialect}:{_reader(dialect).fingerprint(run)}"
 
 
@@ -139,6 +165,42 @@ def distinct_values(engine: Engine, table: Table, column: Column, limit: int) ->
     returned. Values of more than 200 characters, with control characters or invalid UTF-8 are left out.
     Raises ``QueryFailed`` when the table or column is gone.
     """
+    with connected(engine) as connection:
+        return _distinct_values(connection, engine, table, column, limit)
+
+
+class ValueReader:
+    """``distinct_values`` of a database, over one connection while it is entered as a context manager.
+
+    ``skips(table, column)`` names columns that are not to be read: they have no values.
+    """
+
+    def __init__(self, engine: Engine, skips: Callable[[Table, Column], bool] | None = None) -> None:
+        self._engine = engine
+        self._skips = skips
+        self._open = ExitStack()
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> ValueReader:
+        self._connection = self._open.enter_context(connected(self._engine))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._connection = None
+        self._open.close()
+
+    def __call__(self, table: Table, column: Column, limit: int) -> list[str]:
+        """At most ``limit`` distinct values, as ``distinct_values`` says."""
+        if self._skips is not None and self._skips(table, column):
+            return []
+        if self._connection is None:
+            return distinct_values(self._engine, table, column, limit)
+        return _distinct_values(self._connection, self._engine, table, column, limit)
+
+
+def _distinct_values(
+    connection: Connection, engine: Engine, table: Table, column: Column, limit: int
+) -> list[str]:
     dialect = dialect_of(engine)
     name = quote(column.name, dialect)
     cell = text_expression(column.name, dialect, column.kind)
@@ -151,15 +213,14 @@ def distinct_values(engine: Engine, table: Table, column: Column, limit: int) ->
         f"LIMIT {DISTINCT_SCAN_ROWS}) AS scanned WHERE {length}(v) <= {4 * MAX_VALUE_CHARS} "
         f"GROUP BY v ORDER BY count(*) DESC, v LIMIT {int(limit)}"
     )
-    with _connected(engine) as connection:
-        try:
-            with bounded(connection, dialect, DISTINCT_TIMEOUT_S) as run:
-                rows = run(statement)
-        except SQLAlchemyError as error:
-            said = driver_message(error, engine.url)
-            cause = getattr(error, "orig", None)
-            code = f"{getattr(cause, 'sqlstate', '')} {next(iter(getattr(cause, 'args', ())), '')}"
-            if any(mark in f"{code} {said}".lower() for mark in _TIMED_OUT):
-                return list(column.values[:limit])
-            raise QueryFailed(f"cannot read the values of {table.key}.{column.name}: {said}") from None
+    try:
+        with bounded(connection, dialect, DISTINCT_TIMEOUT_S) as run:
+            rows = run(statement)
+    except SQLAlchemyError as error:
+        said = driver_message(error, engine.url)
+        cause = getattr(error, "orig", None)
+        code = f"{getattr(cause, 'sqlstate', '')} {next(iter(getattr(cause, 'args', ())), '')}"
+        if any(mark in f"{code} {said}".lower() for mark in _TIMED_OUT):
+            return list(column.values[:limit])
+        raise QueryFailed(f"cannot read the values of {table.key}.{column.name}: {said}") from None
     return [value for value in (clean_value(row[0]) for row in rows) if value is not None]

@@ -144,16 +144,22 @@ def fill(
     sample_values: int,
     progress: Progress | None,
     unsampled: Mapping[str, frozenset[str]] | None = None,
+    known: Mapping[str, Table] | None = None,
 ) -> list[Table]:
     """The tables of ``structure`` with row estimates, values and extremes; ``skipped`` names what failed.
 
-    No cell is read of the columns that ``unsampled`` names by table key.
+    No cell is read of the columns that ``unsampled`` names by table key, nor of tables that are built as
+    those in ``known``, by key: these keep what they have there.
     """
     started = time.monotonic()
     done: dict[str, Table] = {}
     late = 0
     # tables before views: a view may be slow, and its values mostly repeat a table's
-    ordered = sorted(structure.tables, key=lambda t: t.is_view)
+    for table in structure.tables:
+        before = (known or {}).get(table.key)
+        if before is not None and _shape(before) == _shape(table):
+            done[table.key] = replace(before, foreign_keys=table.foreign_keys)
+    ordered = sorted((t for t in structure.tables if t.key not in done), key=lambda t: t.is_view)
     for number, table in enumerate(ordered, 1):
         if progress is not None:
             progress(number, len(ordered), table.key)
@@ -168,6 +174,12 @@ def fill(
             f"values of {late} tables: the {TOTAL_TIMEOUT_S:g} s for sampling were used up"
         )
     return [done[table.key] for table in structure.tables]
+
+
+def _shape(table: Table) -> tuple[object, ...]:
+    """What a reader says of a table, before any cell is looked at."""
+    columns = tuple((c.name, c.type, c.comment, c.nullable, c.primary_key) for c in table.columns)
+    return table.key, table.comment, table.is_view, columns
 
 
 class _TableReader:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from sqlgen.catalog.naming import _is_english as is_english
 from sqlgen.retrieval.store import IndexStore
-from sqlgen.retrieval.values import edits, typo_keys
+from sqlgen.retrieval.values import edits, typo_keys, undoubled
 
 __all__ = ["find_cells"]
 
@@ -75,8 +75,13 @@ def _near(words: Sequence[str], store: IndexStore) -> dict[str, list[str]]:
         if not others or word in others or len(others) > _CROWD:
             continue
         most = 2 if len(word) >= _LONG else 1
-        ranked = sorted((edits(word, other, most), other) for other in others)
+        ranked = sorted((_distance(word, other, most), other) for other in others)
         least = ranked[0][0]
         if least <= most:
             near[word] = [other for distance, other in ranked if distance == least][:_CORRECTIONS]
     return near
+
+
+def _distance(word: str, other: str, most: int) -> int:
+    """Edits, where doubled letters written once cost one edit in all."""
+    return min(edits(word, other, most), 1 + edits(undoubled(word), undoubled(other), most - 1))

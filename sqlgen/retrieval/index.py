@@ -10,6 +10,7 @@ import tempfile
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -27,6 +28,7 @@ from sqlgen.retrieval.store import (
     COLUMN_NAME,
     DEFAULT_BUDGET,
     TABLE_NAME,
+    BrokenStore,
     Budget,
     IndexStore,
     Meta,
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Index", "SharedStore", "default_index_path", "open_index"]
+__all__ = ["Index", "SharedStore", "default_index_path", "open_index", "read_status"]
 
 _log = logging.getLogger("sqlgen.retrieval")
 
@@ -143,6 +145,38 @@ def open_index(
             raise IndexUnusable(f"the index {place} is not a file; give another path")
         builder = _FileBuilder(source, place)
     return Index(catalog, builder.open(rebuild=rebuild), embedder, reopen=builder.open)
+
+
+def read_status(place: Path | SharedStore) -> dict[str, object] | None:
+    """What an index holds, without building one: as ``Index.status``; None where there is none.
+
+    Raises IndexUnusable when it cannot be read.
+    """
+    if isinstance(place, SharedStore):
+        from sqlgen.retrieval.postgres_store import open_shared
+
+        store: IndexStore | None = open_shared(place.url, place.name)
+    else:
+        store = open_file(place) if place.exists() else None
+    if store is None:
+        return None
+    with closing(store):
+        return _status(store)
+
+
+def _status(store: IndexStore) -> dict[str, object]:
+    meta = store.meta
+    return {
+        "path": store.place,
+        "tables": meta.tables,
+        "columns": meta.columns,
+        "values": meta.values,
+        "built_at": meta.built_at,
+        "fingerprint": meta.fingerprint,
+        "bytes": store.size_bytes,
+        "format_version": meta.format_version,
+        "embedder": meta.embedder,
+    }
 
 
 class _Builder(Protocol):
@@ -342,19 +376,7 @@ class Index:
 
     def status(self) -> dict[str, object]:
         """What the index holds: sizes, time and format of the build; ``path`` is None in memory."""
-        store = self._store
-        meta = store.meta
-        return {
-            "path": store.place,
-            "tables": meta.tables,
-            "columns": meta.columns,
-            "values": meta.values,
-            "built_at": meta.built_at,
-            "fingerprint": meta.fingerprint,
-            "bytes": store.size_bytes,
-            "format_version": meta.format_version,
-            "embedder": meta.embedder,
-        }
+        return _status(self._store)
 
     def rank(self, text: str, *, limit: int = 20) -> tuple[TableSlice, ...]:
         """The best ``limit`` tables, whole, best first, whatever the token budget."""
@@ -410,7 +432,7 @@ class Index:
         store, numbered = self._store, self._numbered
         try:
             return self._rank_with(numbered, question)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, BrokenStore) as error:
             _log.warning("the index broke while it was read (%s); it is built anew", error)
         with self._lock:
             if self._closed:
@@ -423,7 +445,7 @@ class Index:
             store, numbered = self._store, self._numbered
         try:
             return self._rank_with(numbered, question)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, BrokenStore) as error:
             raise IndexUnusable(f"the index {store.place} cannot be read: {error}; delete it") from error
 
     def _rank_with(self, numbered: _Numbered, question: str) -> Ranking:

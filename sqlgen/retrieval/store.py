@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
@@ -40,6 +41,7 @@ __all__ = [
     "SCHEMA_NAME",
     "TABLE_COMMENT",
     "TABLE_NAME",
+    "BrokenStore",
     "Budget",
     "IndexStore",
     "Meta",
@@ -77,6 +79,10 @@ _INITIALS_VALUES = 2000
 _UPDATE_SHARE = 0.3
 _DEAD_SHARE = 0.25
 _DEAD_COLUMNS = 1000
+
+
+class BrokenStore(Exception):
+    """An open index can no longer be read: opened again, it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +321,8 @@ def plan_update(slots: Iterable[Slot], meta: Meta, source: Source) -> Plan | Non
 def build(writer: Writer, source: Source) -> None:
     """Write the whole index of ``source`` into an empty store."""
     tables = source.catalog.tables
-    slots = _write_tables(writer, source, tables, 0, 0, source.budget.total_values)
+    with _reading(source.values):
+        slots = _write_tables(writer, source, tables, 0, 0, source.budget.total_values)
     writer.put_slots(slots, ())
     writer.put_meta(_meta(source, slots, slots))
     if source.progress:
@@ -326,11 +333,17 @@ def update(writer: Writer, source: Source, plan: Plan, meta: Meta) -> None:
     """Bring an index that ``plan`` was made for up to date."""
     used = sum(slot.values for slot in plan.kept)
     left = max(0, source.budget.total_values - used)
-    slots = _write_tables(writer, source, plan.write, meta.next_table, meta.next_column, left)
+    with _reading(source.values):
+        slots = _write_tables(writer, source, plan.write, meta.next_table, meta.next_column, left)
     writer.put_slots(slots, plan.gone)
     writer.put_meta(_meta(source, [*plan.kept, *slots], slots, meta))
     if source.progress:
         source.progress(len(plan.write) + 1, len(plan.write) + 1, "done")
+
+
+def _reading(values: Values | None) -> AbstractContextManager[object]:
+    """Values that keep a connection open do so while the tables are read."""
+    return values if isinstance(values, AbstractContextManager) else nullcontext()
 
 
 def _meta(

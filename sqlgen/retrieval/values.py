@@ -22,6 +22,7 @@ __all__ = [
     "normalise_value",
     "question_ngrams",
     "typo_keys",
+    "undoubled",
 ]
 
 MAX_VALUE_CHARS = 64
@@ -101,8 +102,17 @@ def typo_keys(word: str) -> list[int]:
         return []
     forms = {word, *(word[:i] + word[i + 1 :] for i in range(len(word)))}
     if len(word) >= _TYPO_LONG:
-        forms.add("~" + _DOUBLED.sub(r"\1", word[0] + _VOWELS.sub("", word[1:])))
+        forms.add("~" + undoubled(word[0] + _VOWELS.sub("", word[1:])))
     return sorted(zlib.crc32(form.encode()) for form in forms)
+
+
+def undoubled(word: str) -> str:
+    """The word with doubled letters written once.
+
+    >>> undoubled("mississippi")
+    'misisipi'
+    """
+    return _DOUBLED.sub(r"\1", word)
 
 
 def edits(a: str, b: str, most: int) -> int:

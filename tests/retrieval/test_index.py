@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from sqlgen.errors import IndexUnusable, QueryFailed
-from sqlgen.retrieval import Budget, default_index_path, open_index
 from sqlgen.lock import exclusive
+from sqlgen.retrieval import Budget, default_index_path, open_index
 from sqlgen.retrieval.sqlite_store import open_file
 from sqlgen.retrieval.store import FORMAT_VERSION
 from sqlgen.types import Catalog, Column, Table

@@ -11,8 +11,11 @@ from sqlgen.catalog.kinds import kind_of_type
 from sqlgen.catalog.readers.common import Run, Structure, TableBuilder, assemble, digest, quote
 from sqlgen.types import Column
 
-__all__ = ["fingerprint", "read"]
+__all__ = ["fingerprint", "read", "revision"]
 
+_SCHEMA_WORDS = ("alter", "create", "drop", "rename", "grant", "revoke", "set_role", "restore")
+_UPTIMES = ("Uptime", "Uptime_since_flush_status")
+_STARTED = " OR ".join(f"Variable_name = '{name}'" for name in _UPTIMES)
 _LABEL = re.compile(r"'((?:[^']|'')*)'")
 
 
@@ -87,6 +90,18 @@ def read(run: Run) -> Structure:
         if len(keys) == 1 and len(primary.get(table.name, ())) == 1:
             structure.row_order[table.key] = quote(keys[0].name, "mysql")
     return structure
+
+
+def revision(run: Run) -> str:
+    """How many statements on schemas and rights this server has run since when: it counts them all.
+
+    The time of the start is rounded, as it comes in whole seconds from two clocks.
+    """
+    counted = " OR ".join(f"Variable_name LIKE 'Com!_{word}%' ESCAPE '!'" for word in _SCHEMA_WORDS)
+    counts = {name: int(value) for name, value in run(f"SHOW GLOBAL STATUS WHERE {counted} OR {_STARTED}")}
+    (host, port, database, now), *_ = run("SELECT @@hostname, @@port, DATABASE(), UNIX_TIMESTAMP()")
+    started = [round((int(now) - counts.pop(name, 0)) / 10) for name in _UPTIMES]
+    return digest([(host, port, database, *started), *sorted(counts.items())])
 
 
 def fingerprint(run: Run) -> str:

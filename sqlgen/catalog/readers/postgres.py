@@ -6,7 +6,7 @@ from sqlgen.catalog.kinds import kind_of_type
 from sqlgen.catalog.readers.common import Run, Structure, TableBuilder, assemble, digest
 from sqlgen.types import Column, ColumnKind
 
-__all__ = ["fingerprint", "read"]
+__all__ = ["fingerprint", "read", "revision"]
 
 # partitions are read through their parent; what an extension owns is not the user's data
 _RELATIONS = """pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -15,6 +15,7 @@ AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
                 AND d.objid = c.oid AND d.deptype = 'e')"""
 
+_SOURCES = ("pg_class", "pg_attribute", "pg_constraint", "pg_description", "pg_namespace", "pg_enum")
 _CATEGORIES: dict[str, ColumnKind] = {"N": "number", "S": "text", "E": "text", "B": "bool"}
 
 
@@ -118,6 +119,14 @@ def read(run: Run) -> Structure:
         if key is not None and relkinds[oid] in ("r", "p", "m"):
             structure.row_order[key] = "tablesample"
     return structure
+
+
+def revision(run: Run) -> str:
+    """Counts and transaction numbers of the system catalog's rows: a change of any schema changes them."""
+    parts = (
+        f"(SELECT count(*) || ':' || sum(xmin::text::bigint) FROM pg_catalog.{name})" for name in _SOURCES
+    )
+    return digest(run(f"SELECT current_schema(), {', '.join(parts)}"))
 
 
 def fingerprint(run: Run) -> str:
