@@ -450,6 +450,9 @@ def _duckdb_kind(error: Exception, out_of_time: bool) -> str:
         return "lock"
     if "not a valid DuckDB database" in text or "orruption" in text or "checksum" in text:
         return "damaged"
+    # a temporary file has reached its bound, or the disk is full
+    if "File too large" in text or "No space left" in text:
+        return "memory"
     if name == "IOException":
         return "unreachable"
     return "query"
