@@ -25,9 +25,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlgen.types import Catalog, Column, ColumnKind, ForeignKey, Table
+
+if TYPE_CHECKING:
+    from sqlgen.retrieval import SharedStore
 
 __all__ = ["Names", "main", "make_catalog", "make_questions", "read_names", "values_of", "write_database"]
 
@@ -203,7 +206,7 @@ def measure(
     catalog: Catalog,
     values: Callable[[Table, Column, int], list[str]],
     questions: Sequence[tuple[str, str]],
-    place: str | Path,
+    place: Path | SharedStore,
     progress: Callable[[int, int, str], None] | None,
 ) -> dict[str, Any]:
     """Build, ask and change an index at ``place``."""
@@ -307,9 +310,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     values = values_of(names)
     questions = make_questions(catalog, values, options.questions)
     from sqlgen.cli.progress import ProgressBar
+    from sqlgen.retrieval import SharedStore
 
     with tempfile.TemporaryDirectory(prefix="sqlgen-scale-") as folder, ProgressBar() as bar:
-        place = options.store or Path(folder) / "index.sqlite"
+        file = Path(folder) / "index.sqlite"
+        place = SharedStore(options.store, "scale") if options.store else file
         report = measure(catalog, values, questions, place, bar)
         if options.database:
             report |= measure_database(catalog, Path(folder))

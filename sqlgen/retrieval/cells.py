@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import product
 
 from sqlgen.catalog.naming import _is_english as is_english
 from sqlgen.retrieval.store import IndexStore
@@ -19,6 +20,7 @@ __all__ = ["find_cells"]
 _LONG = 8
 _ALONE = 5
 _CORRECTIONS = 3
+_WRONG_WORDS = 2
 _WORDS_LOOKED_UP = 40
 # Neighbours under one key beyond which a word is no typo of any.
 _CROWD = 200
@@ -52,14 +54,13 @@ def _corrected(normals: Sequence[str], store: IndexStore, hit: set[str]) -> dict
     meant: dict[str, list[str]] = defaultdict(list)
     for normal in normals:
         words = normal.split()
-        wrong = [i for i, word in enumerate(words) if near.get(word)]
-        if len(wrong) != 1:
+        wrong = sum(word in near for word in words)
+        if not 0 < wrong <= _WRONG_WORDS:
             continue
-        at = wrong[0]
         if len(words) == 1 and (len(words[0]) < _ALONE or is_english(words[0])):
             continue
-        for word in near[words[at]]:
-            meant[" ".join((*words[:at], word, *words[at + 1 :]))].append(normal)
+        for spelling in product(*(near.get(word, [word]) for word in words)):
+            meant[" ".join(spelling)].append(normal)
     return meant
 
 

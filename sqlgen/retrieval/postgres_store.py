@@ -379,8 +379,14 @@ class PostgresStore:
         ).replace("$", str(self._number))
         with self._reading() as cursor:
             for n, ids in _rows(cursor, statement, (limit, [_folded(word) for word in words])):
-                found[n - 1] = [(row >> _KIND_SHIFT, row & _NUMBER_MASK) for row in ids]
+                found[n - 1] = self._held(ids)
         return found
+
+    def _held(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """The (kind, number) of documents, without those that an update added since the store was opened."""
+        tables, columns = self.meta.next_table, self.meta.next_column
+        pairs = ((row >> _KIND_SHIFT, row & _NUMBER_MASK) for row in ids)
+        return [(kind, n) for kind, n in pairs if n < (tables if kind < COLUMN_NAME else columns)]
 
     def search_columns(self, word: str, first: int, last: int) -> list[int]:
         """The numbers of the columns from ``first`` to ``last`` whose names hold ``word``."""
@@ -400,8 +406,8 @@ class PostgresStore:
             return _rows(
                 cursor,
                 f"SELECT normal, number, value FROM sqlgen_index.cell_{self._number} "
-                "WHERE normal = ANY(%s) LIMIT %s",
-                ([normal for normal in normals if "\x00" not in normal], limit),
+                "WHERE normal = ANY(%s) AND number < %s LIMIT %s",
+                ([normal for normal in normals if "\x00" not in normal], self.meta.next_column, limit),
             )
 
     def near_words(self, keys: Sequence[int]) -> list[tuple[int, str]]:
@@ -423,8 +429,8 @@ class PostgresStore:
             rows = _rows(
                 cursor,
                 f"SELECT number, vector_send(data) FROM sqlgen_index.vector_{self._number} WHERE kind = %s "
-                "ORDER BY number",
-                (kind,),
+                "AND number < %s ORDER BY number",
+                (kind, self.meta.next_table if kind < COLUMN_NAME else self.meta.next_column),
             )
         if not rows:
             return np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32)

@@ -43,6 +43,7 @@ _USER_VERSION = slice(60, 64)
 _APPLICATION = slice(68, 72)
 _CHUNK_BYTES = 1 << 20
 _MARKS = 500
+_CONNECTIONS = 8
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -202,22 +203,32 @@ def _sync_folder(folder: Path) -> None:
 
 def open_file(path: Path) -> SqliteStore:
     """Open a finished index. Raises IndexUnusable when it is not one, or not whole, or of another version."""
-    try:
-        crc, stored, ours = _checksum(path)
-        size = path.stat().st_size
-    except OSError as error:
-        raise IndexUnusable(f"the index {path} cannot be read: {error.strerror or error}") from error
-    if not ours:
-        raise IndexUnusable(f"{path} is no index of sqlgen")
-    if crc != stored:
-        raise IndexUnusable(f"the index {path} is damaged")
     # immutable: no locks and no journal, as nobody writes to a finished file.
     uri = f"file:{quote(str(path))}?mode=ro&immutable=1"
+    while True:
+        try:
+            before = _identity(path)
+            crc, stored, ours = _checksum(path)
+        except OSError as error:
+            raise IndexUnusable(f"the index {path} cannot be read: {error.strerror or error}") from error
+        if not ours:
+            raise IndexUnusable(f"{path} is no index of sqlgen")
+        if crc != stored and _identity(path) == before:
+            raise IndexUnusable(f"the index {path} is damaged")
+        # All at once: one opened later by its name could be that of a newer file.
+        connections = [
+            sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            for _ in range(_CONNECTIONS)
+        ]
+        if _identity(path) == before:
+            return SqliteStore(connections, place=str(path), size_bytes=before[1])
+        for connection in connections:
+            connection.close()
 
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
-    return SqliteStore(connect, place=str(path), size_bytes=size)
+def _identity(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def open_memory(fill: Fill) -> SqliteStore:
@@ -228,30 +239,19 @@ def open_memory(fill: Fill) -> SqliteStore:
     writer.finish()
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     size = pages * connection.execute("PRAGMA page_size").fetchone()[0]
-    return SqliteStore(None, place=None, size_bytes=size, shared=connection)
+    return SqliteStore([connection], place=None, size_bytes=size)
 
 
 class SqliteStore:
-    """Reads an index. Safe between threads.
-
-    A file is read through a pool of connections, one per reading thread at a time; an index in
-    memory through one connection and a lock.
-    """
+    """Reads an index. Safe between threads: each takes a connection of the pool for the time of one search."""
 
     def __init__(
-        self,
-        connect: Callable[[], sqlite3.Connection] | None,
-        *,
-        place: str | None,
-        size_bytes: int,
-        shared: sqlite3.Connection | None = None,
+        self, connections: Sequence[sqlite3.Connection], *, place: str | None, size_bytes: int
     ) -> None:
         self.place = place
         self.size_bytes = size_bytes
-        self._connect = connect
-        self._shared = shared
-        self._lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle = list(connections)
+        self._freed = threading.Condition()
         self._closed = False
         try:
             with self._reading() as connection:
@@ -269,39 +269,28 @@ class SqliteStore:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        if self._shared is not None:
-            with self._lock:
-                self._refuse_closed()
-                yield self._shared
-            return
-        assert self._connect is not None
-        with self._lock:
-            self._refuse_closed()
-            connection = self._idle.pop() if self._idle else None
-        connection = connection or self._connect()
+        with self._freed:
+            self._freed.wait_for(lambda: self._idle or self._closed)
+            if self._closed:
+                raise IndexUnusable("the index was closed; open it again")
+            connection = self._idle.pop()
         try:
             yield connection
         finally:
-            with self._lock:
-                if not self._closed:
+            with self._freed:
+                is_kept = not self._closed
+                if is_kept:
                     self._idle.append(connection)
-                    connection = None
-            if connection is not None:
+                    self._freed.notify()
+            if not is_kept:
                 connection.close()
-
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise IndexUnusable("the index was closed; open it again")
 
     def close(self) -> None:
         """Close all connections; those in use close when their reading ends."""
-        with self._lock:
+        with self._freed:
             self._closed = True
             idle, self._idle = self._idle, []
-            if self._shared is not None:
-                idle.append(self._shared)
-                self._shared = None
-                self._connect = self._connect or _never
+            self._freed.notify_all()
         for connection in idle:
             connection.close()
 
@@ -381,7 +370,3 @@ class SqliteStore:
 
 def _quoted(word: str) -> str:
     return '"' + word.replace('"', '""') + '"'
-
-
-def _never() -> sqlite3.Connection:
-    raise IndexUnusable("the index was closed; open it again")
