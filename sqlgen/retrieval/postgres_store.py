@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import struct
+import threading
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,7 +48,7 @@ _log = logging.getLogger("sqlgen.retrieval")
 _LOCKS = 0x53514C47
 _KIND_SHIFT = 40
 _NUMBER_MASK = (1 << _KIND_SHIFT) - 1
-_POOL = 16
+_POOL = 8
 _WAIT = "900s"
 _KEPT = "1 hour"
 _NO_WORD = re.compile(r"[\W_]+")
@@ -105,20 +106,46 @@ def _folded(text: str) -> str:
     return _NO_WORD.sub(" ", bare.lower()).strip()
 
 
-def _open_engine(url: str) -> Engine:
-    from sqlalchemy import create_engine, make_url
+class _Engines:
+    """One pool of connections per URL and process, however many indexes are open; closed with the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[Engine, int]] = {}
+
+    def take(self, url: str) -> Engine:
+        """The engine for ``url``; give it back with ``free``. Raises IndexUnusable."""
+        with self._lock:
+            engine, users = self._open.get(url) or (_new_engine(url), 0)
+            self._open[url] = (engine, users + 1)
+        return engine
+
+    def free(self, url: str) -> None:
+        """Close the engine when nobody else uses it."""
+        with self._lock:
+            engine, users = self._open.pop(url)
+            if users > 1:
+                self._open[url] = (engine, users - 1)
+                return
+        engine.dispose()
+
+
+_engines = _Engines()
+
+
+def _new_engine(url: str) -> Engine:
+    from sqlalchemy import create_engine
 
     from sqlgen.catalog import open_engine
 
     if not url.startswith(("postgresql:", "postgresql+psycopg:", "postgres:")):
         raise IndexUnusable("an index store is a PostgreSQL database; write postgresql://user@host/name")
     try:
-        engine = open_engine(url)
+        probe = open_engine(url)
     except ConnectionFailed as error:
         raise IndexUnusable(f"the index store cannot be used: {error}") from error
-    parsed = make_url(engine.url)
-    engine.dispose()
-    return create_engine(parsed, pool_size=_POOL, max_overflow=0, pool_timeout=60, pool_pre_ping=True)
+    probe.dispose()
+    return create_engine(probe.url, pool_size=_POOL, max_overflow=0, pool_timeout=60, pool_pre_ping=True)
 
 
 @contextmanager
@@ -150,14 +177,12 @@ def _rows(cursor: Any, statement: str, parameters: Sequence[Any] = ()) -> list[A
 
 def open_shared(url: str, name: str) -> PostgresStore | None:
     """The index of ``name`` as it is; None where there is none."""
-    engine = _open_engine(url)
+    engine = _engines.take(url)
     try:
         if _in_force(engine, name) is not None:
-            return PostgresStore(engine, name)
-    except BaseException:
-        engine.dispose()
-        raise
-    engine.dispose()
+            return PostgresStore(url, name)
+    finally:
+        _engines.free(url)
     return None
 
 
@@ -173,19 +198,17 @@ class SharedBuilder:
         """Open what serves, else update, else build it; in memory for who may only read."""
         import psycopg
 
-        engine = _open_engine(self.url)
+        engine = _engines.take(self.url)
         try:
             found = None if rebuild else _in_force(engine, self.name)
             if found is None or not serves(found[1], self.source):
                 self._write(engine, rebuild)
-            return PostgresStore(engine, self.name)
+            return PostgresStore(self.url, self.name)
         except psycopg.errors.InsufficientPrivilege as error:
-            engine.dispose()
             _log.warning("the index store may not be written (%s); the index is kept in memory", error)
             return open_memory(lambda writer: build(writer, self.source))
-        except BaseException:
-            engine.dispose()
-            raise
+        finally:
+            _engines.free(self.url)
 
     def _write(self, engine: Engine, rebuild: bool) -> None:
         _prepare(engine, with_vectors=self.source.embedder is not None)
@@ -333,11 +356,20 @@ class _PostgresWriter:
 class PostgresStore:
     """Reads the build that was in force when it was opened. Safe between threads."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
-        self._engine = engine
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._engine = _engines.take(url)
+        self._lock = threading.Lock()
         self._closed = False
-        self.place: str | None = shown_url(str(engine.url.set(password=None)))
-        with _cursor(engine) as cursor:
+        self.place: str | None = shown_url(url)
+        try:
+            self._load(name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, name: str) -> None:
+        with _cursor(self._engine) as cursor:
             # One snapshot: a build or update that ends meanwhile gives the whole old or the whole new.
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             found = _find(cursor, name)
@@ -360,9 +392,12 @@ class PostgresStore:
             yield cursor
 
     def close(self) -> None:
-        """Give back all connections."""
-        self._closed = True
-        self._engine.dispose()
+        """Give the connections back."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        _engines.free(self._url)
 
     def slots(self) -> list[Slot]:
         """The tables that were there when the store was opened."""

@@ -291,13 +291,13 @@ def test_a_store_that_is_no_postgresql_is_refused(shop: Catalog) -> None:
 
 
 def test_replaced_builds_go_in_time(new_postgres_database: Callable[[], str], shop: Catalog) -> None:
-    from sqlgen.retrieval.postgres_store import _cursor, _open_engine, _rows, drop_replaced
+    from sqlgen.retrieval.postgres_store import _cursor, _new_engine, _rows, drop_replaced
 
     url = new_postgres_database()
     place = SharedStore(url, hashlib.sha256(b"x").hexdigest())
     with open_index(shop, place) as old:
         open_index(shop, place, rebuild=True).close()
-        engine = _open_engine(url)
+        engine = _new_engine(url)
         assert drop_replaced(engine) == 0
         assert drop_replaced(engine, older_than="0 s") == 1
         with _cursor(engine) as cursor:
