@@ -27,7 +27,8 @@ SCRIPT = {
     "Who?": ["SELECT name FROM customers ORDER BY name", "SELECT id FROM customers"],
     "Bad?": ["DELETE FROM customers"],
     "Slow?": [
-        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 1000000000) SELECT MAX(n) FROM r"
+        "SELECT COUNT(*) FROM numbers AS a JOIN numbers AS b ON a.i < b.i JOIN numbers AS c ON b.i < c.i "
+        "JOIN numbers AS d ON c.i < d.i JOIN numbers AS e ON d.i < e.i"
     ],
 }
 
@@ -38,8 +39,11 @@ def shop(tmp_path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT);"
-            "INSERT INTO customers VALUES (1, 'Wilhelmina Quux'), (2, 'Bo')"
+            "INSERT INTO customers VALUES (1, 'Wilhelmina Quux'), (2, 'Bo');"
+            "CREATE TABLE numbers (i INTEGER)"
         )
+        connection.executemany("INSERT INTO numbers VALUES (?)", ((i,) for i in range(20_000)))
+        connection.commit()
     return path
 
 
