@@ -34,6 +34,7 @@ __all__ = [
     "parse",
     "render",
     "same_tree",
+    "same_words",
     "scan",
     "span_of",
 ]
@@ -205,13 +206,15 @@ def _refuse_unicode_escape(tokens: list[Token], index: int) -> None:
 class Statement:
     """One parsed statement. The tree stays inside this package; rules see kinds, calls and names."""
 
-    __slots__ = ("_calls", "_kinds", "dialect", "tree")
+    __slots__ = ("_calls", "_kinds", "_parts", "_types", "dialect", "tree")
 
     def __init__(self, tree: exp.Expr, dialect: Dialect) -> None:
         self.tree = tree
         self.dialect: Dialect = dialect
         self._kinds: dict[str, Span | None] | None = None
         self._calls: list[Call] = []
+        self._types: list[exp.DataType] = []
+        self._parts: list[exp.Expr] = []
 
     @property
     def root(self) -> str:
@@ -232,42 +235,52 @@ class Statement:
             self._read()
         return self._calls
 
+    def copied(self) -> Statement:
+        """A statement of its own with an equal tree: what changes one leaves the other alone."""
+        return Statement(_copy(self.tree), self.dialect)
+
+    @property
+    def parts(self) -> list[exp.Expr]:
+        """Every node as it was when it was first asked for."""
+        if self._kinds is None:
+            self._read()
+        return self._parts
+
     def _read(self) -> None:
         kinds: dict[str, Span | None] = {}
-        for node in nodes(self.tree):
+        self._parts = list(nodes(self.tree))
+        for node in self._parts:
             name = type(node).__name__
             if kinds.get(name) is None:
                 kinds[name] = span_of(node)
             if isinstance(node, (exp.Anonymous, exp.AnonymousAggFunc)):
                 self._calls.append(_call(node))
+            elif isinstance(node, exp.DataType):
+                self._types.append(node)
         self._kinds = kinds
 
     def data_types(self) -> Iterator[tuple[str, str, list[int]]]:
         """The types that are cast to: (kind, text, sizes), for example ("VARCHAR", "VARCHAR(10)", [10])."""
-        for node in nodes(self.tree):
-            if isinstance(node, exp.DataType):
-                sizes = [
-                    int(p.name)
-                    for p in node.find_all(exp.DataTypeParam)
-                    if p.name.isdigit() and len(p.name) < 19
-                ]
-                sizes += [
-                    2**63
-                    for p in node.find_all(exp.DataTypeParam)
-                    if not p.name.isdigit() or len(p.name) > 18
-                ]
-                sizes += [
-                    int(v.name)
-                    for v in node.args.get("values") or []
-                    if isinstance(v, exp.Literal) and v.name.isdigit()
-                ]
-                kind = node.this.name if isinstance(node.this, exp.DType) else type(node.this).__name__
-                yield kind, node.sql(dialect=self.dialect), sizes
+        if self._kinds is None:
+            self._read()
+        for node in self._types:
+            sizes: list[int] = []
+            for part in node.find_all(exp.DataTypeParam):
+                plain = part.name.isdigit() and len(part.name) < 19
+                sizes.append(int(part.name) if plain else 2**63)
+            for value in node.args.get("values") or []:
+                if isinstance(value, exp.Literal) and value.name.isdigit():
+                    sizes.append(int(value.name))
+            kind = node.this.name if isinstance(node.this, exp.DType) else type(node.this).__name__
+            plain = kind != "USERDEFINED" and not node.expressions and not node.args.get("values")
+            yield kind, kind if plain else node.sql(dialect=self.dialect), sizes
 
     def modifiers(self) -> list[str]:
         """Words between SELECT and its list, such as SQL_CALC_FOUND_ROWS."""
         words: list[str] = []
-        for node in self.tree.find_all(exp.Select):
+        for node in self.parts:
+            if not isinstance(node, exp.Select):
+                continue
             words += [str(m) for m in node.args.get("operation_modifiers") or []]
             if node.args.get("kind"):
                 words.append(str(node.args["kind"]))
@@ -277,14 +290,51 @@ class Statement:
 def nodes(tree: exp.Expr) -> Iterator[exp.Expr]:
     """Every node under ``tree``, itself first, without recursion."""
     stack: list[exp.Expr] = [tree]
+    push, expression = stack.append, exp.Expr
     while stack:
         node = stack.pop()
         yield node
         for value in node.args.values():
-            if isinstance(value, exp.Expr):
-                stack.append(value)
-            elif isinstance(value, list):
-                stack.extend(v for v in value if isinstance(v, exp.Expr))
+            if value is None or value is False or value is True or value.__class__ is str:
+                continue
+            if isinstance(value, expression):
+                push(value)
+            elif value.__class__ is list:
+                for item in value:
+                    if isinstance(item, expression):
+                        push(item)
+
+
+def _copy(tree: exp.Expr) -> exp.Expr:
+    """An equal tree, without comments; sqlglot's own copy takes several times as long."""
+    root = tree.__class__()
+    stack = [(tree, root)]
+    push, expression = stack.append, exp.Expr
+    while stack:
+        node, twin = stack.pop()
+        if node._meta is not None:
+            twin._meta = node._meta.copy()
+        arguments = twin.args
+        for key, value in node.args.items():
+            if isinstance(value, expression):
+                part = value.__class__()
+                part.parent, part.arg_key = twin, key
+                arguments[key] = part
+                push((value, part))
+            elif value.__class__ is list:
+                parts: list[Any] = []
+                for index, item in enumerate(value):
+                    if isinstance(item, expression):
+                        part = item.__class__()
+                        part.parent, part.arg_key, part.index = twin, key, index
+                        parts.append(part)
+                        push((item, part))
+                    else:
+                        parts.append(item)
+                arguments[key] = parts
+            else:
+                arguments[key] = value
+    return root
 
 
 def span_of(node: exp.Expr) -> Span | None:
@@ -370,12 +420,15 @@ def _first_line(error: Exception) -> str:
     return (text[0] if text else type(error).__name__)[:200].rstrip(". ")
 
 
+_UNUSUAL = {TokenType.RAW_STRING, TokenType.HEREDOC_STRING}
 _SIMPLE_ESCAPES = {"\\": "\\", "'": "'", "n": "\n", "t": "\t", "r": "\r", '"': '"'}
 
 
 def _plain_strings(tree: exp.Expr, scanned: Scan) -> exp.Expr:
     """Write E'..' and $$..$$ as ordinary literals, so that no later reading can differ."""
     escaped = [t for t in scanned.tokens if t.token_type is TokenType.BYTE_STRING]
+    if not escaped and not any(t.token_type in _UNUSUAL for t in scanned.tokens):
+        return tree
     values: dict[str, set[str]] = {}
     for token in escaped:
         raw = scanned.text[scanned.start + token.start : scanned.start + token.end + 1]
@@ -412,7 +465,7 @@ def render(statement: Statement) -> str:
             comments=False,
             normalize_functions=False,
             unsupported_level=ErrorLevel.IGNORE,
-        ).generate(statement.tree)
+        ).generate(_copy(statement.tree), copy=False)
     except (
         SqlglotError,
         ValueError,
@@ -501,6 +554,10 @@ def _parser_class(dialect: Dialect) -> Any:
         FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
             name: build for name, build in base.FUNCTION_PARSERS.items() if name in grammar
         }
+        # A comma stays one: SQLite reorders a, b for speed but never a CROSS JOIN b.
+        JOINS_HAVE_EQUAL_PRECEDENCE: ClassVar[bool] = False
+        # JOIN without a condition binds tighter than a comma, so it must not become one.
+        ADD_JOIN_ON_TRUE: ClassVar[bool] = dialect in ("sqlite", "mysql")
         # VALUES is a query here, not the function of INSERT ... ON DUPLICATE KEY UPDATE.
         FUNC_TOKENS: ClassVar[set[TokenType]] = base.FUNC_TOKENS - {TokenType.VALUES}
         PRIMARY_PARSERS: ClassVar[dict[TokenType, Any]] = {
@@ -514,6 +571,15 @@ def _parser_class(dialect: Dialect) -> Any:
             **(dict.fromkeys(_UTC, lambda self: self._parse_utc()) if dialect == "mysql" else {}),
         }
         spare = 20_000
+
+        def _parse_types(self, *args: Any, **options: Any) -> exp.Expr | None:
+            """In SQLite the words of a type decide what a cast does, whatever type they name elsewhere."""
+            start = self._index
+            kind: exp.Expr | None = super()._parse_types(*args, **options)
+            if dialect == "sqlite" and isinstance(kind, exp.DataType):
+                words = " ".join(token.text for token in self._tokens[start : self._index])
+                kind.meta["written"] = re.sub(r" ?([(),]) ?", r"\1", words).replace(",", ", ")
+            return kind
 
         def _parse_utc(self) -> exp.Expr:
             """UTC_TIMESTAMP and its like stand with or without brackets."""
@@ -629,6 +695,19 @@ def _writer_class(dialect: Dialect) -> Any:
                 return f"{self.sql(expression, 'this')} WITHIN GROUP ({self.sql(expression, 'expression').strip()})"
 
         return DuckDBWriter
+    if dialect == "sqlite":
+
+        class SQLiteWriter(base):
+            """Casts and types as they were written."""
+
+            def cast_sql(self, expression: exp.Cast, safe_prefix: str | None = None) -> str:
+                return f"CAST({self.sql(expression, 'this')} AS {self.sql(expression, 'to')})"
+
+            def datatype_sql(self, expression: exp.DataType) -> str:
+                written = expression.meta.get("written")
+                return written if isinstance(written, str) else str(super().datatype_sql(expression))
+
+        return SQLiteWriter
     if dialect != "mysql":
         return base
 
@@ -672,6 +751,31 @@ def is_dual(table: exp.Table) -> bool:
         and table.args.get("db") is None
         and table.args.get("alias") is None
     )
+
+
+def same_words(scanned: Scan, text: str) -> bool:
+    """True if ``text`` is the scanned statement word for word, but for AS and a LIMIT at its end.
+
+    AS stands in ``text`` where the parser saw an alias, so it can only make another reader see the same.
+
+    >>> same_words(scan("SELECT a b FROM t WHERE a <> 1", "sqlite"), "SELECT a AS b FROM t WHERE a != 1 LIMIT 5")
+    True
+    """
+    old, new = _words(scanned.tokens), _words(_tokens(text, scanned.dialect))
+    if len(new) == len(old) + 2 and new[-2][0] is TokenType.LIMIT and new[-1][0] is TokenType.NUMBER:
+        new = new[:-2]
+    return old == new
+
+
+def _words(tokens: tuple[Token, ...]) -> list[tuple[TokenType, str]]:
+    return [
+        (kind, token.text if kind in _EXACT else "" if kind is TokenType.NEQ else token.text.lower())
+        for token in tokens
+        if (kind := token.token_type) is not TokenType.ALIAS and kind is not TokenType.SEMICOLON
+    ]
+
+
+_EXACT = {TokenType.STRING, TokenType.IDENTIFIER, TokenType.NATIONAL_STRING}
 
 
 def same_tree(statement: Statement, other: Statement) -> bool:

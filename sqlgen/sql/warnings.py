@@ -45,7 +45,7 @@ class _Reading:
 
     def __init__(self, statement: Statement, names: CatalogNames) -> None:
         self.dialect = statement.dialect
-        copy = Statement(statement.tree.copy(), statement.dialect)
+        copy = statement.copied()
         self.walk: Trace = trace(copy, names)
         self.all = list(nodes(copy.tree))
         self.tables = {t.key: t for listed in names.tables.values() for t in listed}
@@ -190,7 +190,8 @@ def _owner(node: exp.Expr | None, sources: dict[str, Table]) -> str | None:
     if node.table:
         label = node.table.lower()
         return label if label in sources else None
-    holders = [s for s, t in sources.items() if any(c.name.lower() == node.name.lower() for c in t.columns)]
+    name = node.name.lower()
+    holders = [s for s, t in sources.items() if any(c.name.lower() == name for c in t.columns)]
     return holders[0] if len(holders) == 1 else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqlgen.sql.parse import MAX_DEPTH, Unreadable, limit_rows, parse, render, scan
+from sqlgen.sql.parse import MAX_DEPTH, Unreadable, limit_rows, parse, render, same_words, scan
 from sqlgen.types import Dialect
 
 
@@ -75,6 +75,34 @@ def test_syntax_errors_name_a_place() -> None:
         ("SELECT $$it's$$, E'a\\'b'", "postgres", "SELECT 'it''s', 'a''b'"),
         ("SELECT a /* x */ FROM t -- y", "duckdb", "SELECT a FROM t"),
         ("SELECT 5--1", "mysql", "SELECT 5 - -1"),
+        ("SELECT 0x1F, x'1F', 1_000", "sqlite", "SELECT 0x1F, x'1F', 1000"),
+        ("SELECT 0x1F, x'1F', 1_000", "duckdb", "SELECT 0x1F, x'1F', 1000"),
+        ("SELECT 0x1F, b'01', 1_000", "postgres", "SELECT 0x1F, b'01', 1000"),
+        ("SELECT 0x1F, 0b01, b'01'", "mysql", "SELECT 0x1F, 0b01, b'01'"),
+        (
+            "SELECT CAST(a AS DATE), CAST(a AS DECIMAL(5,2)) FROM t",
+            "sqlite",
+            "SELECT CAST(a AS DATE), CAST(a AS DECIMAL(5, 2)) FROM t",
+        ),
+        ("SELECT a FROM t, u JOIN v", "sqlite", "SELECT a FROM t, u JOIN v ON TRUE"),
+        ("SELECT INTERVAL 1 DAY + '2024-01-01'", "mysql", "SELECT INTERVAL '1' DAY + '2024-01-01'"),
+        ("SELECT INTERVAL(2, 1, 3), UTC_DATE", "mysql", "SELECT INTERVAL(2, 1, 3), UTC_DATE()"),
+        (
+            "SELECT @ a, CURRENT_TIME, 1 = SOME (SELECT 2)",
+            "postgres",
+            "SELECT ABS(a), CURRENT_TIME, 1 = ANY (SELECT 2)",
+        ),
+        ("SELECT `a` FROM `t`", "duckdb", 'SELECT "a" FROM "t"'),
+        (
+            "PIVOT t ON a USING SUM(b) ORDER BY c LIMIT 2",
+            "duckdb",
+            "SELECT * FROM (PIVOT t ON a USING SUM(b)) ORDER BY c LIMIT 2",
+        ),
+        (
+            "SELECT j.a FROM JSON_TABLE('[]', '$' COLUMNS (n FOR ORDINALITY, a INT PATH '$.a' DEFAULT '0' ON EMPTY)) AS j",
+            "mysql",
+            "SELECT j.a FROM JSON_TABLE('[]', '$' COLUMNS(n FOR ORDINALITY, a INT PATH '$.a' DEFAULT '0' ON EMPTY)) AS j",
+        ),
     ],
 )
 def test_written_as_read(sql: str, dialect: Dialect, expected: str) -> None:
@@ -94,6 +122,38 @@ def test_calls_are_found_wherever_they_stand() -> None:
         "d": ("pg_catalog", False),
         "E": ("", False),
     }
+
+
+def test_a_number_does_not_run_into_a_word() -> None:
+    with pytest.raises(Unreadable) as caught:
+        scan("SELECT 1abc", "postgres")
+    assert caught.value.rule == "syntax"
+    assert scan("SELECT 1abc FROM t", "mysql").statements() == 1
+
+
+def test_a_copy_is_equal_and_apart() -> None:
+    statement = parse(scan("SELECT CAST(a AS INT), b FROM t WHERE a IN (1, 2) -- x", "sqlite"))
+    twin = statement.copied()
+    assert twin.tree == statement.tree
+    assert render(twin) == render(statement)
+    limit_rows(twin, 5)
+    assert twin.tree != statement.tree
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "same"),
+    [
+        ("SELECT a b FROM t u", "SELECT a AS b FROM t AS u", True),
+        ("SELECT a FROM t", "SELECT a FROM t LIMIT 5", True),
+        ("SELECT a FROM t", "SELECT a FROM t OFFSET 5", False),
+        ("SELECT a FROM t WHERE b = 'X'", "SELECT a FROM t WHERE b = 'x'", False),
+        ('SELECT "a" FROM t', "SELECT a FROM t", False),
+        ("SELECT a FROM t", "SELECT a FROM u", False),
+        ("SELECT a FROM t", "SELECT a FROM t; SELECT b", False),
+    ],
+)
+def test_same_words(given: str, text: str, same: bool) -> None:
+    assert same_words(scan(given, "postgres"), text) is same
 
 
 def test_limit_is_given_to_the_outermost_query() -> None:

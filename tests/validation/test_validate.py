@@ -191,7 +191,8 @@ def test_no_text_crashes_or_stalls_the_guard(sql: str) -> None:
         begun = time.process_time()
         verdict = validate(sql, CATALOGS[dialect], dialect)
         assert isinstance(verdict, Rejection | ValidatedQuery)
-        assert time.process_time() - begun < 1.0
+        # A stall takes minutes; half a second is usual, more on a slow machine that measures coverage.
+        assert time.process_time() - begun < 5.0
 
 
 def test_a_deep_caller_does_not_change_the_verdict() -> None:

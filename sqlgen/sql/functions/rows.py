@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from sqlgen.sql.functions import load_functions
 from sqlgen.sql.functions.sizes import Sizes
 from sqlgen.sql.parse import Statement, nodes
 from sqlgen.types import Dialect
@@ -32,9 +33,24 @@ _MOST = 1e30
 
 def multiplied(statement: Statement) -> bool:
     """True if a query in ``statement`` multiplies what it reads past MAX_ROWS_OF_PRODUCT rows."""
-    if not any(isinstance(n, exp.Join) for n in nodes(statement.tree)):
+    counting = load_functions(statement.dialect).series
+    selects = [p for p in statement.parts if isinstance(p, exp.Select) and p.args.get("joins")]
+    if not any(c.name in counting for c in statement.calls) and not any(_is_loose(s) for s in selects):
         return False
-    return _Rows(statement.dialect).largest(statement.tree) > MAX_ROWS_OF_PRODUCT
+    return bool(selects) and _Rows(statement.dialect).largest(statement.parts) > MAX_ROWS_OF_PRODUCT
+
+
+def _is_loose(select: exp.Select) -> bool:
+    """True if so many sources stand side by side that tables alone could pass the bound."""
+    bare = [j for j in select.args["joins"] if not any(j.args.get(k) for k in ("on", "using", "method"))]
+    if len(bare) < 3:
+        return False
+    where = select.args.get("where")
+    return where is None or all(
+        any(isinstance(n, exp.Column) and n.args.get("table") is not None for n in nodes(c))
+        for c in _conjuncts(where.this)
+        if isinstance(c, exp.EQ)
+    )
 
 
 @dataclass(slots=True)
@@ -48,8 +64,8 @@ class _Rows:
         self.sizes = Sizes(dialect)
         self.peak = 0.0
 
-    def largest(self, tree: exp.Expr) -> float:
-        for node in nodes(tree):
+    def largest(self, parts: list[exp.Expr]) -> float:
+        for node in parts:
             # Queries inside expressions are not reached from their outer query's FROM.
             if isinstance(node, exp.Query) and not isinstance(node.parent, (exp.From, exp.Join, exp.CTE)):
                 self.query(node, {}, 0)
@@ -218,8 +234,10 @@ def runaway(statement: Statement) -> Iterator[tuple[str, str]]:
 
     Gives (name, "endless") where nothing does, (name, "long") where a literal does after more than MAX_STEPS.
     """
+    if "With" not in statement.kinds:
+        return
     sizes = Sizes(statement.dialect)
-    for clause in nodes(statement.tree):
+    for clause in statement.parts:
         if not isinstance(clause, exp.With):
             continue
         for cte in clause.expressions:

@@ -271,14 +271,14 @@ def oversized(statement: Statement) -> Iterator[tuple[str, str, Span | None]]:
     calls = [(c.name, _arguments(c.node, statement.dialect), c.node, c.span) for c in statement.calls]
     sizes = Sizes(statement.dialect)
     sized = sizes.functions.sized
-    if statement.dialect == "duckdb" or sum(isinstance(n, exp.Select) for n in nodes(statement.tree)) > 1:
+    if statement.dialect == "duckdb" or sum(isinstance(n, exp.Select) for n in statement.parts) > 1:
         sizes.column = max(
             [_TEXT, *(sizes.call(name, arguments) for name, arguments, _, _ in calls if name in sized)]
         )
     for name, arguments, node, span in calls:
         if (fault := _call_fault(sizes, name, arguments, node)) is not None:
             yield fault, name, span
-    for node in nodes(statement.tree):
+    for node in statement.parts:
         if isinstance(node, _PATTERNS) and _built(sizes, node.this) > _MAX_COMPARED:
             yield "pattern", type(node).__name__.upper(), span_of(node)
         elif isinstance(node, exp.TableSample) and any(
