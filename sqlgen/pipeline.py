@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from sqlgen.catalog import SchemaWatch
+    from sqlgen.drift import Broken
     from sqlgen.execution import Driver, RowStream
     from sqlgen.execution.login import LoginReport
     from sqlgen.generation import Generator
@@ -85,6 +86,7 @@ _KNOWLEDGE_FILE = "knowledge.sqlite"
 # How sure an answer is that somebody vouched for, as it stands or with a literal exchanged.
 _VOUCHED, _ADAPTED = 0.99, 0.9
 _INDEX_FILE = "index.sqlite"
+_RENAMES_FILE = "renames.json"
 _TABLES_FOR_MODEL = 10
 _EXECUTIONS = 4
 # Seconds for all candidates after the first that ran.
@@ -296,8 +298,13 @@ class _Once:
     def start(self) -> None:
         """Begin to make it in the background."""
         future, is_new = self._claim()
-        if is_new:
+        if not is_new:
+            return
+        try:
             threading.Thread(target=self._run, args=(future,), daemon=True).start()
+        except RuntimeError:
+            # No memory, or no room for one more thread: whoever asks for it makes it, or is told why not.
+            self._run(future)
 
     def get(self) -> Any:
         """The value, made here and now unless that has begun already."""
@@ -417,6 +424,7 @@ class Database:
         self._history = History(settings.home)
         self._described: tuple[Catalog, tuple[Description, ...], Catalog] | None = None
         self._sampled: Catalog | None = None
+        self._earlier: Catalog | None = None
         self._watch: SchemaWatch | None = None
         if engine is None:
             assert catalog is not None
@@ -669,9 +677,14 @@ class Database:
         With ``rebuild=False`` nothing is read again that still fits the schema.
         """
         self._check_open()
+        from sqlgen.store import read_catalog
+
         with self._schema_lock:
             if rebuild:
-                (self._folder() / _CATALOG_FILE).unlink(missing_ok=True)
+                path = self._folder() / _CATALOG_FILE
+                # Nothing of it is used again, but that a name was another one is still seen.
+                self._earlier = self._sampled or read_catalog(path, None)
+                path.unlink(missing_ok=True)
                 self._drop_index()
                 if self._engine is not None:
                     self._catalog = self._sampled = None
@@ -695,6 +708,30 @@ class Database:
             return {"state": "missing", "path": str(place)}
         state = "current" if status["fingerprint"] == self._fingerprint() else "stale"
         return {"state": state, **status}
+
+    def drift(self, queries: Iterable[tuple[str, str]] = ()) -> list[Broken]:
+        """What people vouched for and the schema no longer allows: verified queries, terms and metrics.
+
+        ``queries``, each (id, SQL), are looked at as well: golden questions, say. Where a rename explains it,
+        ``proposal`` is the query under the new names, checked.
+        """
+        self._check_open()
+        from sqlgen.catalog.drift import read_renames
+        from sqlgen.drift import Broken, broken_queries
+        from sqlgen.knowledge import Term, Verified
+
+        catalog = self._current_catalog()
+        entries = self.knowledge.entries()
+        held = [(e.id, "verified query", e.item.sql) for e in entries if isinstance(e.item, Verified)]
+        held += [(identity, "query", sql) for identity, sql in queries]
+        renames = read_renames(self._folder() / _RENAMES_FILE)
+        broken = broken_queries(held, self._checked, catalog, self._dialect, renames)
+        for entry in entries:
+            objection = self._objection(entry.item) if isinstance(entry.item, Term) else None
+            if objection is not None:
+                kind = "metric" if getattr(entry.item, "is_metric", False) else "term"
+                broken.append(Broken(entry.id, kind, objection.sql, objection.findings[0].message))
+        return broken
 
     def close(self) -> None:
         """Give back the driver's worker, the connections and the index. Closing twice is fine."""
@@ -1232,12 +1269,16 @@ class Database:
             path = self._folder() / _CATALOG_FILE
             catalog = read_catalog(path, fingerprint)
             if catalog is None:
+                previous = self._sampled or read_catalog(path, None)
                 catalog = load_catalog(
                     self._engine,
                     progress=self._progress,
                     unsampled=self._unsampled,
-                    previous=self._sampled if _same_scope(self._sampled, fingerprint) else None,
+                    previous=previous if _same_scope(previous, fingerprint) else None,
                 )
+                earlier, self._earlier = previous or self._earlier, None
+                if earlier is not None:
+                    self._note_renames(earlier, catalog)
                 # A schema that changes while it is read: the older mark makes the next question look again.
                 catalog = replace(catalog, fingerprint=fingerprint)
                 laid = self._enforcement.protection(catalog)
@@ -1246,6 +1287,18 @@ class Database:
             self._sampled = catalog
             self._catalog = catalog if self._protection is None else self._protection.visible
             return self._catalog
+
+    def _note_renames(self, old: Catalog, new: Catalog) -> None:
+        """Keep what has another name now, for descriptions and for queries that people vouched for."""
+        from sqlgen.catalog.drift import find_renames, remember_renames
+
+        found = find_renames(old, new)
+        if found:
+            try:
+                remember_renames(self._folder() / _RENAMES_FILE, found)
+            except OSError as error:
+                _log.warning("renames cannot be kept (%s)", error.strerror)
+            self._described = None
 
     def _unsampled(self, catalog: Catalog) -> dict[str, frozenset[str]]:
         """Columns by table key that no cell may be read of: by policy, or because the user said so."""
@@ -1296,9 +1349,12 @@ class Database:
             or self._described[0] is not catalog
             or self._described[1] is not descriptions
         ):
-            from sqlgen.knowledge import describe
+            from sqlgen.catalog.drift import read_renames, successors
+            from sqlgen.knowledge import carried, describe
 
-            self._described = (catalog, descriptions, describe(catalog, descriptions))
+            renames = successors(read_renames(self._folder() / _RENAMES_FILE))
+            known = [*carried(descriptions, catalog, *renames), *descriptions]
+            self._described = (catalog, descriptions, describe(catalog, known))
         return self._described[2]
 
     def _drop_index(self) -> None:

@@ -66,14 +66,17 @@ def _replace(path: Path, text: str) -> None:
         raise
 
 
-def read_catalog(path: Path, fingerprint: str) -> Catalog | None:
-    """The catalog kept at ``path``; None when it is absent, damaged, or of another fingerprint or version."""
+def read_catalog(path: Path, fingerprint: str | None) -> Catalog | None:
+    """The catalog kept at ``path``; None when it is absent, damaged, or of another fingerprint or version.
+
+    Without a ``fingerprint`` any catalog will do.
+    """
     try:
         digest, _, text = path.read_text("ascii").partition("\n")
         if digest != _digest(text):
             return None
         document = json.loads(text)
-        if document["version"] != _VERSION or document["catalog"]["fingerprint"] != fingerprint:
+        if document["version"] != _VERSION or fingerprint not in (None, document["catalog"]["fingerprint"]):
             return None
         return _catalog(document["catalog"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -16,7 +16,7 @@ ROWS = (
     {"policy"},
     {"audit", "config", "journal", "lock"},
     {"sql", "catalog", "knowledge", "history", "export", "registry", "store"},
-    {"retrieval", "generation", "validation", "execution", "enforcement"},
+    {"retrieval", "generation", "validation", "execution", "enforcement", "drift"},
     {"pipeline"},
     {"demo", "cli"},
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sqlgen.cli import index_status
 from sqlgen.cli.evaluate import eval_
 from sqlgen.cli.feedback import feedback, history
 from sqlgen.cli.knowledge import knowledge
@@ -496,11 +497,7 @@ _index_command(
     "Bring the index up to date with the schema; does nothing when it fits.",
     lambda db: db.refresh(rebuild=False),
 )
-_index_command(
-    "status",
-    "Say what the index holds and whether it fits the schema; builds nothing.",
-    lambda db: db.index_status(),
-)
+index.add_command(index_status.status)
 
 
 # --- commands with a file of their own ---------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlgen.knowledge.base import Entry, Imported, Knowledge, Snapshot
-from sqlgen.knowledge.describe import describe
+from sqlgen.knowledge.describe import carried, describe
 from sqlgen.knowledge.files import Skipped, read_knowledge
 from sqlgen.knowledge.glossary import load_glossary
 from sqlgen.knowledge.items import (
@@ -22,6 +22,6 @@ from sqlgen.knowledge.store import Change, KnowledgeStore
 
 __all__ = [
     "Change", "Description", "Document", "Entry", "Imported", "Item", "ItemKind", "Knowledge", "KnowledgeStore", "Named", "Skipped",
-    "Snapshot", "Term", "Verified", "describe", "find_named", "kind_of", "load_glossary", "match_documents", "match_terms",
+    "Snapshot", "Term", "Verified", "carried", "describe", "find_named", "kind_of", "load_glossary", "match_documents", "match_terms",
     "normal_question", "read_knowledge", "similar_queries", "to_body",
 ]  # fmt: skip

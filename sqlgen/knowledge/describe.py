@@ -8,7 +8,7 @@ from dataclasses import replace
 from sqlgen.knowledge.items import Description
 from sqlgen.types import Catalog, ForeignKey, Table
 
-__all__ = ["describe"]
+__all__ = ["carried", "describe"]
 
 
 def describe(catalog: Catalog, descriptions: Iterable[Description]) -> Catalog:
@@ -27,6 +27,41 @@ def describe(catalog: Catalog, descriptions: Iterable[Description]) -> Catalog:
         return catalog
     names = {name: table for table in catalog.tables for name in _names(table)}
     return replace(catalog, tables=tuple(_described(table, known, names) for table in catalog.tables))
+
+
+def carried(
+    descriptions: Iterable[Description],
+    catalog: Catalog,
+    tables: Mapping[str, str],
+    columns: Mapping[tuple[str, str], str],
+) -> list[Description]:
+    """The descriptions of what has another name now, under that name.
+
+    ``tables`` maps old keys to new ones, ``columns`` (old key, old name) to new names. What has its old name still, or
+    again, is left out.
+
+    >>> from sqlgen.types import Column
+    >>> shop = Catalog("sqlite", (Table("sales", (Column("status", "TEXT", "text"),)),))
+    >>> said = [Description("orders.state", "open or paid")]
+    >>> carried(said, shop, {"orders": "sales"}, {("orders", "state"): "status"})[0].name
+    'sales.status'
+    """
+    there = {name for table in catalog.tables for name in _names(table)}
+    there |= {f"{n}.{c.name}".casefold() for t in catalog.tables for n in _names(t) for c in t.columns}
+    moved = {old.casefold(): new for old, new in tables.items()}
+    renamed = {f"{key}.{old}".casefold(): new for (key, old), new in columns.items()}
+    found = []
+    for said in descriptions:
+        name = said.name.casefold()
+        if name in there:
+            continue
+        table, _, column = said.name.rpartition(".")
+        if name in moved:
+            found.append(replace(said, name=moved[name]))
+        elif name in renamed or table.casefold() in moved:
+            place = moved.get(table.casefold(), table)
+            found.append(replace(said, name=f"{place}.{renamed.get(name, column)}"))
+    return found
 
 
 def _names(table: Table) -> set[str]:
