@@ -65,7 +65,7 @@ def _explained(error: Exception) -> tuple[str, int]:
         return f"the output cannot be written ({error.strerror}); make room, or write somewhere else", 2
     if isinstance(error, MemoryError):
         return "there is not enough memory; free some, or raise the limit that this process runs under", 6
-    if isinstance(error, ImportError) and not (error.name or "").startswith("sqlgen"):
+    if isinstance(error, ImportError):
         said = _first_line(error)
         return f"a library cannot be loaded ({said}); is the installation complete, and memory left?", 1
     what = f"unexpected {type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
 """The program of the worker process: runs one query at a time and can be killed at any moment.
 
 SQLite and DuckDB have functions that no engine limit interrupts; only the end of their process
-does. So both run here, away from the caller, and the kernel ends the process half a second after
+does. So both run here, away from the caller, and the kernel ends the process a third of a second after
 a query's time is up, even if the caller is gone by then.
 
 Run as a script with the standard library alone; the caller imports the same file for the frames.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-GRACE_S = 0.5
+GRACE_S = 0.35
 DUCKDB_IDLE_S = 0.5
 SQLITE_LENGTH = 20_000_000
 SQLITE_SQL_LENGTH = 200_000
