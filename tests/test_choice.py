@@ -51,7 +51,7 @@ def shop(tmp_path: Path) -> str:
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[Chooser | None]:
     """What the pipeline finds fitted to the model; a test may put another in."""
     box: list[Chooser | None] = [chooser()]
-    monkeypatch.setattr("sqlgen.pipeline._load_chooser", lambda info: box[0])
+    monkeypatch.setattr("sqlgen.pipeline.database.load_chooser", lambda info: box[0])
     return box
 
 

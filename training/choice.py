@@ -37,7 +37,8 @@ from sqlgen.execution.compare import results_equal
 from sqlgen.generation import Generator
 from sqlgen.generation.choice import FEATURES, Chooser, Trees, Trial, features_of
 from sqlgen.generation.embedded import EmbeddedGenerator
-from sqlgen.pipeline import Database, _part, connect
+from sqlgen.pipeline import Database, connect
+from sqlgen.pipeline.walk import set_apart
 from sqlgen.sql.order import is_ordered
 from sqlgen.training.boosting import Floats, Ints, Recipe, boost, to_document
 from sqlgen.training.corpora import HELD_OUT
@@ -179,9 +180,9 @@ def _case(
 ) -> Case:  # fmt: skip
     """Generates, validates and runs as ``ask`` does. ``gold`` is the right result and whether its order counts."""
     found = generator.generate(Question(question, database.dialect), context, beams=_BEAMS)
-    queries, p_unanswerable = _part(found)
-    allowed, _, _ = database._judge(queries, database.catalog, {})
-    trials, outcomes = database._compare(allowed, _LIMITS, True, rivals_s=_RIVALS_S)
+    queries, p_unanswerable = set_apart(found)
+    allowed, _, _ = database.walk.judge(queries, database.catalog, {})
+    trials, outcomes = database.contest.compare(allowed, _LIMITS, True, rivals_s=_RIVALS_S)
     right = tuple(
         gold is not None and isinstance(outcome, Result) and results_equal(gold[0], outcome, ordered=gold[1])
         for outcome in outcomes

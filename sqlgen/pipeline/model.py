@@ -1,0 +1,79 @@
+"""The model in force, what was fitted to it, and the word vectors of the index."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sqlgen.errors import ModelUnavailable
+from sqlgen.pipeline.once import Once
+from sqlgen.types import ModelInfo
+
+if TYPE_CHECKING:
+    from sqlgen.generation import Generator
+    from sqlgen.generation.choice import Chooser
+    from sqlgen.registry import Registry
+    from sqlgen.retrieval.embedder import Embedder
+
+__all__ = ["Model", "load_chooser", "load_embedder"]
+
+
+class Model:
+    """The generator in force: a given one, a named one, or the shipped one with the adapter of the registry.
+
+    A promotion or a rollback is taken up by the next question; a question keeps the generator it began with.
+    """
+
+    def __init__(self, given: Generator | None, name: str, registry: Callable[[], Registry]) -> None:
+        self._fixed = given is not None or name != "shipped"
+        self._registry = registry
+        self._stamp: tuple[int, int] | None = None
+        self._lock = threading.Lock()
+        self._once = Once(lambda: given if given is not None else _load_model(name))
+
+    def start(self) -> None:
+        """Begin to load it in the background."""
+        self._in_force().start()
+
+    def get(self) -> Any:
+        """The generator, loaded here and now unless that has begun already."""
+        return self._in_force().get()
+
+    def _in_force(self) -> Once:
+        if self._fixed:
+            return self._once
+        with self._lock:
+            stamp = self._registry().stamp()
+            if stamp != self._stamp:
+                self._once = Once(lambda: _load_shipped(self._registry()))
+                self._stamp = stamp
+            return self._once
+
+
+def _load_model(name: str) -> Generator:
+    from sqlgen.generation import load_generator
+
+    return load_generator(name)
+
+
+def _load_shipped(registry: Registry) -> Generator:
+    entry = registry.current()
+    return _load_model("shipped" if entry is None else str(entry.weights))
+
+
+def load_chooser(info: ModelInfo) -> Chooser | None:
+    from sqlgen.generation import choice
+
+    return choice.load_chooser(info)
+
+
+def load_embedder() -> Embedder | None:
+    """The word vectors that ship; without them the index works by words alone."""
+    from sqlgen.generation.embedded import shipped_path
+    from sqlgen.retrieval.embedder import StaticEmbedder
+
+    try:
+        return StaticEmbedder(shipped_path())
+    except ModelUnavailable:
+        return None
