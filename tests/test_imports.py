@@ -14,7 +14,7 @@ PACKAGE = Path(sqlgen.__file__).parent
 ROWS = (
     {"types", "errors"},
     {"policy"},
-    {"audit", "config", "journal", "lock"},
+    {"audit", "config", "journal", "lock", "trees"},
     {"sql", "catalog", "knowledge", "history", "export", "registry", "store"},
     {"retrieval", "generation", "validation", "execution", "enforcement", "drift"},
     {"pipeline"},

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sqlgen.generation.choice import Trees
+from sqlgen.trees import Trees
 
 __all__ = ["Recipe", "boost", "to_document"]
 

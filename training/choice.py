@@ -35,7 +35,7 @@ from sqlgen.config import Settings
 from sqlgen.errors import UsageError
 from sqlgen.execution.compare import results_equal
 from sqlgen.generation import Generator
-from sqlgen.generation.choice import FEATURES, Chooser, Trees, Trial, features_of
+from sqlgen.generation.choice import FEATURES, Chooser, Trial, features_of
 from sqlgen.generation.embedded import EmbeddedGenerator
 from sqlgen.pipeline import Database, connect
 from sqlgen.pipeline.walk import set_apart
@@ -43,6 +43,7 @@ from sqlgen.sql.order import is_ordered
 from sqlgen.training.boosting import Floats, Ints, Recipe, boost, to_document
 from sqlgen.training.corpora import HELD_OUT
 from sqlgen.training.prepare import load_shards, split_databases
+from sqlgen.trees import Trees
 from sqlgen.types import (
     Column,
     ForeignKey,

@@ -14,7 +14,6 @@ from sqlgen.errors import ModelUnavailable
 from sqlgen.generation.choice import (
     FEATURES,
     Chooser,
-    Trees,
     Trial,
     doubt_of,
     features_of,
@@ -22,6 +21,7 @@ from sqlgen.generation.choice import (
     trial_of,
 )
 from sqlgen.generation.embedded import shipped_path
+from sqlgen.trees import Trees
 from sqlgen.types import (
     Column,
     ForeignKey,
