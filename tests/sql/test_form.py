@@ -88,14 +88,31 @@ ROUND_TRIPS = [
     ("no select", "SELECT order_id FROM \"order lines\" WHERE \"select\" IS NULL"),
     ("Ann or Bob from Spain", "SELECT id FROM customers WHERE (name = 'Ann' OR name = 'Bob') AND country = 'Spain'"),
     ("everything on customers", "SELECT * FROM customers"),
+    ("customers and orders above 15 each", "SELECT c.name, COUNT(o.id) FROM customers c LEFT JOIN orders o ON "
+     "o.customer_id = c.id AND o.total > 15 GROUP BY c.id, c.name"),
+    ("per customer the total of paid orders", "SELECT c.name, COALESCE(SUM(o.total), 0) FROM customers c LEFT JOIN "
+     "orders o ON o.customer_id = c.id AND o.paid = 1 GROUP BY c.id, c.name"),
+    ("customers without an order above 15", "SELECT c.name FROM customers c LEFT JOIN orders o ON o.customer_id = c.id "
+     "AND o.total > 15 WHERE o.id IS NULL"),
+    ("orders with customer and lines of more than 1", "SELECT o.id, c.name, COUNT(l.quantity) FROM customers c JOIN "
+     "orders o ON c.id = o.customer_id LEFT JOIN \"order lines\" l ON l.order_id = o.id AND l.quantity > 1 GROUP BY o.id, c.name"),
+    ("name, country and signup", "SELECT name || ' ' || country || ' ' || signup FROM customers"),
+    ("days since each order", "SELECT id, CAST(JULIANDAY('2025-03-01') - JULIANDAY(placed) AS INTEGER) FROM orders"),
+    ("years since signup", "SELECT name, CAST((JULIANDAY('2025-03-01') - JULIANDAY(signup)) / 365.25 AS INTEGER) FROM customers"),
+    ("years since signup", "SELECT name, CAST((STRFTIME('%Y%m%d', '2025-03-01') - STRFTIME('%Y%m%d', signup)) / 10000 AS INTEGER) "
+     "FROM customers"),
+    ("orders by quarter", "SELECT (CAST(STRFTIME('%m', placed) AS INTEGER) - 1) / 3 + 1, COUNT(*) FROM orders GROUP BY 1"),
+    ("orders by quarter", "SELECT STRFTIME('%Y', placed) || '-Q' || ((CAST(STRFTIME('%m', placed) AS INTEGER) + 2) / 3), COUNT(*) "
+     "FROM orders GROUP BY 1"),
     ("countries except of Ann", "SELECT country FROM customers EXCEPT SELECT country FROM customers WHERE name = 'Ann'"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("question", "sql"), ROUND_TRIPS)
 def test_round_trip_executes_equally(question: str, sql: str, database: sqlite3.Connection) -> None:
-    form = tree_to_form(sqlglot.parse_one(sql, dialect="sqlite"), CONTEXT, question)
-    back = form_to_sql(form, CONTEXT, question, "sqlite")
+    today = date(2025, 3, 1)
+    form = tree_to_form(sqlglot.parse_one(sql, dialect="sqlite"), CONTEXT, question, today=today)
+    back = form_to_sql(form, CONTEXT, question, "sqlite", today=today)
     rows = sorted(map(repr, database.execute(sql)))
     assert rows
     assert sorted(map(repr, database.execute(back))) == rows
@@ -218,6 +235,15 @@ def test_reserved_and_odd_names_are_quoted() -> None:
         ("SELECT a.id FROM orders a JOIN orders b ON a.id = b.customer_id", "self-join"),
         ("SELECT a.x FROM (SELECT id AS x FROM orders) a JOIN (SELECT id AS y FROM orders) b", "derived"),
         ("SELECT id FROM orders WHERE total > 12345", "literal"),
+        (
+            "SELECT c.name, o.id FROM customers c LEFT JOIN orders o ON o.customer_id = c.id AND o.paid = 1",
+            "condition",
+        ),
+        (
+            "SELECT c.name, COUNT(*) FROM customers c LEFT JOIN orders o ON o.customer_id = c.id AND o.paid = 1 "
+            "GROUP BY c.name",
+            "condition",
+        ),
         ("SELECT nothing FROM orders", "unknown column"),
         ("SELECT id FROM nowhere", "unknown table"),
         ("DELETE FROM orders", "Delete"),

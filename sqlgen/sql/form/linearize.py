@@ -11,7 +11,9 @@ from typing import ClassVar, cast
 
 from sqlglot import exp
 
+from sqlgen.sql.form.idioms import date_part, days_between, is_today, years_between
 from sqlgen.sql.form.joins import Place, connect_twice, foreign_keys
+from sqlgen.sql.form.outer import without_conditions
 from sqlgen.sql.form.words import NUMBERS, FormToken, Inexpressible
 from sqlgen.sql.periods import parse_period
 from sqlgen.types import Column, RetrievedContext
@@ -46,23 +48,6 @@ _UNARY_NODES: dict[type[exp.Expr], str] = {
     exp.Upper: "upper",
     exp.Length: "length",
     exp.Abs: "abs",
-}
-_DATE_FORMATS = {
-    "%Y": "year",
-    "%m": "month",
-    "%d": "day",
-    "%w": "weekday",
-    "%H": "hour",
-    "%Y-%m": "by_month",
-    "%Y-%m-%d": "by_day",
-}
-_EXTRACTS = {"YEAR": "year", "MONTH": "month", "DAY": "day", "QUARTER": "quarter", "HOUR": "hour"}
-_EXTRACT_NODES: dict[type[exp.Expr], str] = {
-    exp.Year: "year",
-    exp.Month: "month",
-    exp.Day: "day",
-    exp.Quarter: "quarter",
-    exp.Hour: "hour",
 }
 _NUMERIC_TYPES = ("INT", "BIGINT", "SMALLINT", "DOUBLE", "FLOAT", "DECIMAL", "REAL")
 
@@ -138,7 +123,13 @@ class _Linearizer:
             return self.set_operation(node, parent)
         if not isinstance(node, exp.Select):
             raise Inexpressible(type(node).__name__)
-        return self.core(node, parent)
+        return self.core(without_conditions(node, self.column_names), parent)
+
+    def column_names(self, table: exp.Table) -> dict[str, bool]:
+        """Whether each column is the primary key, by name in lower case."""
+        number = self.tables.get(table.name.lower())
+        columns = () if number is None else self.context.tables[number].table.columns
+        return {column.name.lower(): column.primary_key for column in columns}
 
     def rename_items(self, cte: exp.Expr) -> None:
         """WITH d(a, b) AS (SELECT x, y ...): the names outside are a and b."""
@@ -354,11 +345,10 @@ class _Linearizer:
         if sides and sides != {"LEFT"}:
             raise Inexpressible("outer join")
         if sides:
-            if any(not join.side for join in joins) or not isinstance(first, exp.Table):
-                raise Inexpressible("inner and outer joins together")
-            if scope.seconds or scope.derived:
+            if scope.seconds or scope.derived or not isinstance(first, exp.Table):
                 raise Inexpressible("outer self-join")
             scope.preserved = scope.tables[0]
+        inner: list[_Edge] = []
         for join in joins:
             for name in join.args.get("using") or []:
                 edges.append(self.using(name.name.lower(), scope))
@@ -375,11 +365,32 @@ class _Linearizer:
                     continue
                 if (edge := self.edge(part, scope)) is not None:
                     edges.append(edge)
+                    if not join.side:
+                        inner.append(edge)
                 elif sides:
                     raise Inexpressible("outer join on a condition")
                 elif not (isinstance(part, exp.EQ) and self.derived_edge(part, scope)):
                     rest.append(part)
+        if sides and (kept := [join for join in joins if not join.side]):
+            scope.preserved = self.kept_by_all([first, *(join.this for join in kept)], inner, scope)
         return rest
+
+    def kept_by_all(self, relations: Sequence[exp.Expr], edges: Sequence[_Edge], scope: _Scope) -> int:
+        """The one of the tables joined by INNER JOIN that has a single row of each of the others.
+
+        Keeping all its rows keeps what the inner joins keep, as long as its keys are set.
+        """
+        tables = [scope.aliases[relation.alias_or_name.lower()][0] for relation in relations]
+        parents = []
+        for a, b in edges:
+            keys = [e for e in (a, b) if self.context.tables[e.table].table.columns[e.column].primary_key]
+            if len(keys) != 1 or not {a.table, b.table} <= set(tables):
+                raise Inexpressible("inner and outer joins together")
+            parents.append(keys[0].table)
+        children = [table for table in tables if table not in parents]
+        if len(children) != 1 or len(edges) != len(tables) - 1:
+            raise Inexpressible("inner and outer joins together")
+        return children[0]
 
     def using(self, name: str, scope: _Scope) -> _Edge:
         ends = [_End(t, self.columns[t][name], False) for t in scope.tables if name in self.columns[t]]
@@ -660,6 +671,8 @@ class _Linearizer:
         if isinstance(node, exp.Alias):
             node = node.this
         if isinstance(node, exp.Binary) and type(node) in _ARITHMETIC_NODES:
+            if part := date_part(node):
+                return [part[0], *self.argument(part[1], scope)]
             if span := self.days(node, scope):
                 return span
             op = _ARITHMETIC_NODES[type(node)]
@@ -667,13 +680,10 @@ class _Linearizer:
         return self.prim(node, scope, column)
 
     def days(self, node: exp.Expr, scope: _Scope) -> list[FormToken] | None:
-        """JULIANDAY(b) - JULIANDAY(a): the days from a to b."""
-        if not isinstance(node, exp.Sub):
+        ends = days_between(node)
+        if ends is None:
             return None
-        ends = [m for m in (_julian(node.left), _julian(node.right)) if m is not None]
-        if len(ends) < 2:
-            return None
-        return ["days_between", *self.argument(ends[1], scope), *self.argument(ends[0], scope)]
+        return ["days_between", *self.argument(ends[0], scope), *self.argument(ends[1], scope)]
 
     def term(self, node: exp.Expr, scope: _Scope, op: str, right: bool) -> list[FormToken]:
         while isinstance(node, exp.Paren):
@@ -710,10 +720,10 @@ class _Linearizer:
         return self.function(node, scope)
 
     def function(self, node: exp.Expr, scope: _Scope) -> list[FormToken]:
-        if part := _date_part(node):
+        if part := date_part(node):
             word, inner = part
             return [word, *self.argument(inner, scope)]
-        if _is_today(node):
+        if is_today(node):
             return ["today"]
         if type(node) in _UNARY_NODES:
             return [_UNARY_NODES[type(node)], *self.argument(node.this, scope)]
@@ -725,6 +735,8 @@ class _Linearizer:
                 *(self.literal(digits.name, None) if digits else ["0"]),
             ]
         if isinstance(node, exp.Cast):
+            if ends := years_between(node):
+                return ["years_between", *self.argument(ends[0], scope), *self.argument(ends[1], scope)]
             bare = self.argument(node.this, scope)
             name = node.to.this.name
             if (
@@ -749,8 +761,11 @@ class _Linearizer:
         if isinstance(node, exp.DPipe | exp.Concat):
             parts = list(node.flatten()) if isinstance(node, exp.DPipe) else node.expressions
             words = [p for p in parts if not (isinstance(p, exp.Literal) and not p.this.strip())]
-            if len(parts) == 3 and len(words) == 2:
-                return ["concat", *self.argument(words[0], scope), *self.argument(words[1], scope)]
+            if len(words) > 1 and len(parts) == 2 * len(words) - 1:
+                tail = self.argument(words[-1], scope)
+                for word in reversed(words[:-1]):
+                    tail = ["concat", *self.argument(word, scope), *tail]
+                return tail
         raise Inexpressible(type(node).__name__)
 
     def branches(self, node: exp.Case) -> list[exp.If]:
@@ -855,6 +870,8 @@ class _Linearizer:
         while isinstance(node, exp.Paren):
             node = node.this
         if type(node) in _ARITHMETIC_NODES:
+            if part := date_part(node):
+                return [part[0], *self.argument(part[1], scope)]
             return self.days(node, scope) or ["{", *self.expr(node, scope), "}"]
         return self.prim(node, scope)
 
@@ -1040,6 +1057,8 @@ class _Linearizer:
         for variant in (folded, folded.removesuffix(".0"), folded.rstrip("%")):
             if variant and (m := re.search(rf"(?<!\w){re.escape(variant)}(?!\w)", self.lowered)):
                 return [("q", m.start(), m.end())]
+        if _day(folded) == self.today:
+            return ["today"]
         number = folded.removesuffix(".0")
         if number in NUMBERS:
             return [number]
@@ -1097,40 +1116,3 @@ def _place(end: _End) -> Place:
 
 def _key(end: _End) -> tuple[int, int, bool]:
     return end.table, end.column, end.second
-
-
-def _julian(node: exp.Expr) -> exp.Expr | None:
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if isinstance(node, exp.Anonymous) and node.name.upper() == "JULIANDAY" and len(node.expressions) == 1:
-        return cast("exp.Expr", node.expressions[0])
-    return None
-
-
-def _date_part(node: exp.Expr) -> tuple[str, exp.Expr] | None:
-    """(word, argument) when ``node`` takes a part of a date."""
-    if isinstance(node, exp.Extract) and node.name.upper() in _EXTRACTS:
-        return _EXTRACTS[node.name.upper()], node.expression
-    if type(node) in _EXTRACT_NODES:
-        return _EXTRACT_NODES[type(node)], node.this
-    if isinstance(node, exp.TimeToStr):
-        word = _DATE_FORMATS.get(node.args["format"].name)
-        inner = node.this
-        while isinstance(inner, exp.TsOrDsToTimestamp | exp.Cast | exp.TsOrDsToDate):
-            inner = inner.this
-        return (word, exp.CurrentDate() if _is_today(inner) else inner) if word else None
-    if (
-        isinstance(node, exp.Date | exp.TsOrDsToDate)
-        and not node.args.get("expressions")
-        and not _is_today(node)
-    ):
-        return "by_day", node.this
-    return None
-
-
-def _is_today(node: exp.Expr) -> bool:
-    if isinstance(node, exp.CurrentDate | exp.CurrentTimestamp | exp.CurrentTime):
-        return True
-    if isinstance(node, exp.Literal):
-        return node.name.lower() == "now"
-    return isinstance(node, exp.Date | exp.TsOrDsToDate) and node.this is not None and _is_today(node.this)
