@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 from sqlgen.errors import ConfigError
 from sqlgen.policy import Policy, bound_values, read_policy
 
-__all__ = ["CONFIG_FILE", "Settings", "load_settings", "nearest", "reload_policy"]
+__all__ = ["CONFIG_FILE", "Settings", "load_settings", "nearest", "reload_policy", "reload_serve"]
 
 CONFIG_FILE = "sqlgen.toml"
 _PREFIX = "SQLGEN_"
@@ -56,7 +56,8 @@ class Settings:
     before a query runs (None: not at all); beyond them ``on_estimate`` says to refuse, to ask, or to run it
     and say so. ``audit_log`` is a file that gets one line per question, ``audit_question`` whether that line
     holds its text or its hash. ``knowledge`` is a folder of files (a domain) that counts beside what people
-    added; ``history`` whether answers and verdicts are kept under ``home``.
+    added; ``history`` whether answers and verdicts are kept under ``home``. ``serve`` is the table [serve] as it
+    was written, which ``sqlgen.serve`` reads.
 
     >>> Settings().max_rows, Settings(timeout_s=5).timeout_s
     (1000, 5)
@@ -85,9 +86,10 @@ class Settings:
     audit_question: AuditQuestion = "text"
     knowledge: Path | None = None
     history: bool = True
+    serve: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __repr__(self) -> str:
-        secret = ("db", "index_store")
+        secret = ("db", "index_store", "serve")
         hidden = ", ".join(f"{name}={'…' if getattr(self, name) else None}" for name in secret)
         shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name not in secret)
         return f"Settings({hidden}, {shown})"
@@ -135,6 +137,11 @@ def reload_policy(path: Path, environ: Mapping[str, str] | None = None) -> Polic
     given = {"policy": raw["policy"]} if "policy" in raw else {}
     policy = _apply(Settings(), given, f"in {path}", None).policy
     return _with_context(policy, os.environ if environ is None else environ)
+
+
+def reload_serve(path: Path) -> Mapping[str, Any]:
+    """The table [serve] that the settings file at ``path`` holds now; ConfigError when it cannot be read."""
+    return _apply(Settings(), {"serve": _from_file(path).get("serve", {})}, f"in {path}", None).serve
 
 
 def _with_context(policy: Policy, environ: Mapping[str, str]) -> Policy:
@@ -250,6 +257,12 @@ def _day(value: Any) -> date:
         raise ValueError(f"{value!r} is not a date like 2025-12-31") from None
 
 
+def _table(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError("it is a table like [serve] in sqlgen.toml")
+    return value
+
+
 def _switch(value: Any) -> bool:
     words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
     chosen = value if isinstance(value, bool) else words.get(str(value).strip().lower())
@@ -309,4 +322,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "audit_question": _one_of(get_args(AuditQuestion)),
     "knowledge": _folder,
     "history": _switch,
+    "serve": _table,
 }

@@ -146,12 +146,19 @@ class History:
         return found[0]
 
     def lines(
-        self, *, limit: int | None = None, database: str | None = None, judged: bool = False
+        self,
+        *,
+        limit: int | None = None,
+        database: str | None = None,
+        user: str | None = None,
+        judged: bool = False,
     ) -> Iterator[Line]:
-        """Answers, newest first; of one database, or only those with a verdict."""
-        conditions = ["a.database = ?"] * (database is not None) + ["v.verdict IS NOT NULL"] * judged
+        """Answers, newest first; of one database, of one user, or only those with a verdict."""
+        wanted = {"a.database = ?": database, "a.user = ?": user}
+        values: list[Any] = [value for value in wanted.values() if value is not None]
+        conditions = [said for said, value in wanted.items() if value is not None]
+        conditions += ["v.verdict IS NOT NULL"] * judged
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        values: list[Any] = [database] if database is not None else []
         yield from self._read(
             f"{_LINES} {where} ORDER BY a.number DESC LIMIT ?", (*values, -1 if limit is None else limit)
         )

@@ -134,7 +134,7 @@ class Contest:
                 continue
             timeout_s = min(limits.timeout_s, rivals_s) if is_rival else limits.timeout_s
             try:
-                found.append(self._run(driver, attempt.query, replace(limits, timeout_s=timeout_s)))
+                found.append(self.run(driver, attempt.query, replace(limits, timeout_s=timeout_s)))
                 began, is_rival = began if is_rival else time.perf_counter(), True
             except QueryFailed as error:
                 found.append(Finding("execution", str(error)))
@@ -144,7 +144,7 @@ class Contest:
                 found.append(Finding("execution", str(error)))
         return found
 
-    def _run(self, driver: Driver, query: ValidatedQuery, limits: Limits) -> Result:
+    def run(self, driver: Driver, query: ValidatedQuery, limits: Limits) -> Result:
         """The query's rows, if its planner lets it run; what ran is noted for the audit log."""
         note = self.require_cheap(driver, query, limits)
         began = time.perf_counter()
@@ -192,7 +192,7 @@ class Contest:
             if best is not None and attempt.confidence <= best[0]:
                 break
             try:
-                result = self._run(driver, attempt.query, limits)
+                result = self.run(driver, attempt.query, limits)
             except QueryFailed as error:
                 failures.append(Finding("execution", str(error)))
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import time
@@ -23,8 +24,8 @@ from sqlgen.pipeline.once import Once
 from sqlgen.pipeline.question import check_dialect, check_question
 from sqlgen.pipeline.reply import Reply
 from sqlgen.pipeline.schema import LiveSchema, Progress
-from sqlgen.pipeline.walk import TABLES_FOR_MODEL, VERIFIED, Walk, first_message
-from sqlgen.types import Catalog, Dialect, Limits, Rejection, RetrievedContext, ValidatedQuery
+from sqlgen.pipeline.walk import TABLES_FOR_MODEL, VERIFIED, OnStage, Walk, first_message
+from sqlgen.types import Catalog, Dialect, Limits, Rejection, Result, RetrievedContext, ValidatedQuery
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -137,6 +138,7 @@ class Database:
         )
         self._closed = False
         self._user = user or ""
+        self._context: Mapping[str, Any] = {}
         self._adapters: Registry | None = None
         self._history = History(settings.home)
         self._generator = Model(generator, settings.model, lambda: self.adapters)
@@ -223,6 +225,7 @@ class Database:
         max_rows: int | None = None,
         timeout_s: float | None = None,
         policy_context: Mapping[str, Any] | None = None,
+        on_stage: OnStage | None = None,
     ) -> Reply:
         """Answer a question in plain words.
 
@@ -230,8 +233,8 @@ class Database:
         validation); ``abstained`` (not sure enough, or nothing in this database to answer from);
         ``error`` (the database refused every query that passed). With ``execute=False``, or without a
         database, an answered question has SQL and no result. ``policy_context`` gives values for the names in
-        the policy's row filters, for this question. Raises UsageError for a text that is no
-        question, ConnectionFailed, EmptyDatabase, LimitReached, ModelUnavailable.
+        the policy's row filters, for this question. ``on_stage`` is told the name of each stage as it begins.
+        Raises UsageError for a text that is no question, ConnectionFailed, EmptyDatabase, LimitReached, ModelUnavailable.
         """
         self._check_open()
         limits = self._limits(timeout_s, max_rows)
@@ -240,11 +243,11 @@ class Database:
         with audited(self._audit, "ask", self._name(), text) as entry:
             text = check_question(text)
             self.warm(execute=execute)
-            context = self._schema.enforcement.context(policy_context)
-            reply = self.walk.answer(text, limits, beams, execute, context)
+            context = self._schema.enforcement.context(self._bound(policy_context))
+            reply = self.walk.answer(text, limits, beams, execute, context, on_stage)
             # A schema that changed between reading it and running the query deserves one fresh attempt.
             if reply.status == "error" and self._schema.has_drifted():
-                reply = self.walk.answer(text, limits, beams, execute, context)
+                reply = self.walk.answer(text, limits, beams, execute, context, on_stage)
             entry.fields |= _audited_fields(reply)
         object.__setattr__(reply, "_database", self)
         self._keep(reply)
@@ -268,7 +271,7 @@ class Database:
             raise UsageError("a schema file has no rows; connect to a database")
         limits = self._limits(timeout_s, batch_rows)
         with audited(self._audit, "stream", self._name()) as entry:
-            outcome = self._schema.checked(sql, policy_context=policy_context)
+            outcome = self._schema.checked(sql, policy_context=self._bound(policy_context))
             entry.fields |= _verdict_fields(outcome, sql)
             if isinstance(outcome, Rejection):
                 return outcome
@@ -278,6 +281,45 @@ class Database:
             rows = driver.stream(outcome, limits)
             entry.add_run(outcome.sql, "streaming", None, time.perf_counter() - began)
         return rows
+
+    def run(
+        self,
+        sql: str,
+        *,
+        max_rows: int | None = None,
+        timeout_s: float | None = None,
+        policy_context: Mapping[str, Any] | None = None,
+    ) -> tuple[ValidatedQuery, Result] | Rejection:
+        """Run SQL that passes validation: what ran and what it found, or why it may not run.
+
+        Raises UsageError without a database, QueryFailed and LimitReached.
+        """
+        self._check_open()
+        if self._engine is None:
+            raise UsageError("a schema file has no rows; connect to a database")
+        limits = self._limits(timeout_s, max_rows)
+        with audited(self._audit, "run", self._name()) as entry:
+            outcome = self._schema.checked(sql, policy_context=self._bound(policy_context))
+            entry.fields |= _verdict_fields(outcome, sql)
+            if isinstance(outcome, Rejection):
+                return outcome
+            return outcome, self.contest.run(self._driver.get(), outcome, limits)
+
+    def on_behalf_of(self, user: str, policy_context: Mapping[str, Any] | None = None) -> Database:
+        """This database in the hands of ``user``: what is asked through it is theirs in history and audit log.
+
+        ``policy_context`` counts for all of it. Everything else is shared, and only the original has to be closed.
+        """
+        theirs = copy.copy(self)
+        theirs._user = user
+        theirs._context = dict(self._bound(policy_context))
+        if self._settings.audit_log is not None:
+            hashed = self._settings.audit_question == "hash"
+            theirs._audit = AuditLog(self._settings.audit_log, hash_questions=hashed, user=user)
+        return theirs
+
+    def _bound(self, policy_context: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        return {**self._context, **(policy_context or {})}
 
     def inspect_login(self) -> LoginReport:
         """What the login of this connection could do beyond reading; UsageError without a database."""
@@ -361,7 +403,7 @@ class Database:
         """
         self._check_open()
         with audited(self._audit, "check", self._name()) as entry:
-            outcome = self._schema.checked(sql, dialect, policy_context)
+            outcome = self._schema.checked(sql, dialect, self._bound(policy_context))
             entry.fields |= _verdict_fields(outcome, sql)
         return outcome
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sqlgen.config import Settings
 from sqlgen.pipeline.choose import Allowed, Contest, confidence_of
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlgen.retrieval.recall import Recalled
     from sqlgen.retrieval.standins import Scene
 
-__all__ = ["TABLES_FOR_MODEL", "VERIFIED", "Walk", "first_message", "set_apart"]
+__all__ = ["TABLES_FOR_MODEL", "VERIFIED", "OnStage", "Walk", "first_message", "set_apart"]
 
 VERIFIED = "verified query"
 TABLES_FOR_MODEL = 10
@@ -49,6 +49,12 @@ _NOT_HERE = "this database does not seem to hold what the question asks for"
 Verdict = Literal["allow", "reject"]
 
 
+class OnStage(Protocol):
+    """Is told the name of each stage as it begins: retrieve, generate, validate, execute; some come twice."""
+
+    def __call__(self, stage: str, /) -> None: ...
+
+
 class Walk:
     """Takes questions about one database through all stages."""
 
@@ -59,10 +65,16 @@ class Walk:
         self._contest = contest
 
     def answer(
-        self, text: str, limits: Limits, beams: int, execute: bool, policy_context: Mapping[str, Any]
+        self,
+        text: str,
+        limits: Limits,
+        beams: int,
+        execute: bool,
+        policy_context: Mapping[str, Any],
+        on_stage: OnStage | None = None,
     ) -> Reply:
         """The answer to one question; ``sqlgen.pipeline.Database.ask`` says what can come of it."""
-        clock = _Clock()
+        clock = _Clock(on_stage)
         generator: Generator = self._generator.get()
         with clock("retrieve"):
             catalog, scene = self._schema.retrieve(text, TABLES_FOR_MODEL, generator.count_tokens)
@@ -276,14 +288,17 @@ class Walk:
 
 
 class _Clock:
-    """Adds up wall time per stage, in milliseconds."""
+    """Adds up wall time per stage, in milliseconds, and says which one begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_stage: OnStage | None = None) -> None:
+        self._on_stage = on_stage
         self._began = time.perf_counter()
         self._spent = dict.fromkeys(("retrieve", "generate", "validate", "execute"), 0.0)
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
+        if self._on_stage is not None:
+            self._on_stage(stage)
         began = time.perf_counter()
         try:
             yield
