@@ -74,6 +74,11 @@ def run_from_options(
     loaded = load_suite(
         suite, format=suite_format, questions=questions, tables=tables, databases=databases, db=db
     )
+    union = union or (loaded.union and not retrieval)
+    if union and (perturb or test_suite or unanswerable is not None or predictions or junit):
+        raise UsageError(
+            f"suite {loaded.name!r} measures answers over one catalog; leave the other measurements out"
+        )
     if retrieval:
         if generator is None:
             generator = _generator_if_there(settings)

@@ -3,7 +3,9 @@
 ``abbreviate`` and ``drop-keys`` ask the model about a copy of each SQLite database, with shortened
 names or without its foreign keys; the accepted answers run on the original, and names in the
 model's SQL are turned back before they are shown. ``typos`` and ``synonyms`` change the questions
-and leave what the accepted answers quote as it is. The same seed makes the same suite.
+and leave what the accepted answers quote as it is. ``ambiguous`` keeps of a column's name what another column of
+its table says as well ("signup date" becomes "date" beside a birth date); either reading counts as right, and
+questions without such a column are left out. The same seed makes the same suite.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from sqlgen.types import Catalog
 
 __all__ = ["Perturbation", "copy_database", "perturb_suite", "restore_names"]
 
-Perturbation = Literal["abbreviate", "synonyms", "typos", "drop-keys"]
+Perturbation = Literal["abbreviate", "synonyms", "typos", "drop-keys", "ambiguous"]
 
 _LITERAL = re.compile(r"'((?:[^']|'')*)'|\"([^\"]*)\"|(?<![\w.])(\d+(?:\.\d+)?)")
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"((?:[^\"]|\"\")*)\"|`([^`]*)`|([A-Za-z_]\w*)")
@@ -44,6 +46,12 @@ def perturb_suite(suite: Suite, kind: Perturbation, *, seed: int = 0, home: Path
     named = replace(suite, name=f"{suite.name} ({kind}, seed {seed})")
     if kind == "typos":
         return replace(named, questions=tuple(_mistyped(q, seed) for q in suite.questions))
+    if kind == "ambiguous":
+        tables = {db_id: _catalog(place, home) for db_id, place in _asked(suite).items()}
+        made = tuple(m for q in suite.questions if (m := _ambiguous(q, tables[q.db_id])) is not None)
+        if not made:
+            raise UsageError(f"no question of {suite.name!r} names a column that could be taken for another")
+        return replace(named, questions=made)
     if kind == "synonyms":
         words = {db_id: _words(_catalog(place, home)) for db_id, place in _asked(suite).items()}
         return replace(named, questions=tuple(_reworded(q, words[q.db_id], seed) for q in suite.questions))
@@ -82,6 +90,47 @@ def _reworded(question: GoldQuestion, words: Collection[str], seed: int) -> Gold
     spoken = Spoken(question.text, _quoted(question))
     reword(spoken, words, random.Random(f"{seed} {question.id}"))
     return replace(question, text=spoken.text)
+
+
+def _ambiguous(question: GoldQuestion, catalog: Catalog) -> GoldQuestion | None:
+    """The question with one name said so shortly that two columns of a table fit, and both answers; None without one."""
+    lowered = question.text.lower()
+    said = {m[3].lower() for sql in question.gold for m in _TOKEN.finditer(sql) if m[3]}
+    owners: dict[str, set[str]] = {}
+    for table in catalog.tables:
+        for column in table.columns:
+            owners.setdefault(column.name.lower(), set()).add(table.name.lower())
+    for table in catalog.tables:
+        if table.name.lower() not in said:
+            continue
+        for column in table.columns:
+            name = natural_name(column.name)
+            head = name.rpartition(" ")[2]
+            # A name that another table of the query has as well can't be exchanged without reading the query.
+            if head == name or len(head) < 3 or column.name.lower() not in said:
+                continue
+            if len(owners[column.name.lower()] & said) > 1:
+                continue
+            others = [
+                c
+                for c in table.columns
+                if c.name != column.name
+                and c.kind == column.kind
+                and natural_name(c.name).rpartition(" ")[2] == head
+                and c.name.lower() not in said
+                and len(owners[c.name.lower()] & said) == 1
+            ]
+            match = re.search(rf"\b{re.escape(name)}(s?)\b", lowered)
+            if not others or match is None:
+                continue
+            text = question.text[: match.start()] + head + match[1] + question.text[match.end() :]
+            readings = [_exchanged(sql, column.name, c.name) for sql in question.gold for c in others]
+            return replace(question, text=text, gold=(*question.gold, *readings), dialects={})
+    return None
+
+
+def _exchanged(sql: str, old: str, new: str) -> str:
+    return _TOKEN.sub(lambda m: new if m[3] and m[3].lower() == old.lower() else m[0], sql)
 
 
 def _words(catalog: Catalog) -> set[str]:

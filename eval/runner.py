@@ -84,6 +84,9 @@ def run_suite(
         if perturb is not None:
             suite = perturb_suite(replace(suite, questions=questions), perturb, seed=seed, home=folder)
             questions = suite.questions
+            by_database.clear()
+            for position, question in enumerate(questions):
+                by_database[question.db_id].append(position)
         for db_id, positions in by_database.items():
             place = suite.databases[db_id]
             with _open(suite, place, settings, generator, test_suite) as judge:
@@ -98,6 +101,7 @@ def run_suite(
         suite.hashes(by_database),
         licence=suite.licence,
         source=suite.source,
+        suite=suite.edition(),
         model={"name": info.name, "version": info.version, "adapter": info.adapter},
         settings={
             "beams": settings.beams,

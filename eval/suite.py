@@ -1,11 +1,13 @@
 """Suites: questions with accepted answers, and the databases they are asked of.
 
-Three formats are read. *spider*: a JSON list of ``{"question", "query", "db_id"}``, a ``tables.json`` with
-the schemas, a folder of ``<db_id>/<db_id>.sqlite``. *bird*: the same with ``SQL`` for ``query`` and an
-``evidence`` that belongs to the question. *jsonl*: one ``{"id", "question", "sql", "db"}`` per line, where
+Five formats are read. *spider*: a JSON list of ``{"question", "query", "db_id"}``, a ``tables.json`` with
+the schemas, a folder of ``<db_id>/<db_id>.sqlite``. *bird*: the same with ``SQL`` for ``query``, an
+``evidence`` that belongs to the question and a ``difficulty``. *kaggledbqa*: Spider's records in a folder of
+``<db_id>_test.json``. *jsonl*: one ``{"id", "question", "sql", "db"}`` per line, where
 ``sql`` is one text or a list of accepted ones, and ``db`` (a URL, or the name of a file in the folder of
-databases) may be left out when the suite has one database. ``ordered``, ``dialects`` and ``evidence`` may
-be added, as in ``GoldQuestion``.
+databases) may be left out when the suite has one database. ``ordered``, ``dialects``, ``family`` and
+``evidence`` may be added, as in ``GoldQuestion``. *yaml*: a list of the same, or a mapping with ``questions`` and
+what a ``suite.toml`` may say besides.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -38,14 +40,16 @@ __all__ = [
     "suite_names",
 ]
 
-SuiteFormat = Literal["spider", "bird", "jsonl"]
+SuiteFormat = Literal["spider", "bird", "kaggledbqa", "jsonl", "yaml"]
 _FOLDER = Path(__file__).parent / "suites"
 _SUITE_KEYS = frozenset(
     {
         "name", "title", "format", "licence", "source", "home_variable", "questions", "tables", "databases",
-        "database", "glossary", "demo",
+        "database", "glossary", "demo", "version", "sha256", "union", "change",
     }
 )  # fmt: skip
+# What a file of golden questions may say besides them; its paths count from its own folder.
+_YAML_KEYS = frozenset({"name", "title", "licence", "source", "version", "database", "databases", "glossary"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,12 @@ class SuiteDatabase:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Questions, databases and where they come from. ``files`` maps a file's role to its path."""
+    """Questions, databases and where they come from. ``files`` maps a file's role to its path.
+
+    ``version`` is that of the questions, ``sha256`` what their file has to hash to, '' where nobody said.
+    ``union`` says that all databases are asked as one catalog; ``change`` is the file of what becomes of the schema
+    in ``sqlgen.eval.ablation``.
+    """
 
     name: str
     questions: tuple[GoldQuestion, ...]
@@ -107,6 +116,10 @@ class Suite:
     source: str = ""
     glossary: Path | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
+    version: str = ""
+    sha256: str = ""
+    union: bool = False
+    change: Path | None = None
 
     def sample(self, limit: int | None) -> tuple[GoldQuestion, ...]:
         """At most ``limit`` questions, spread evenly over the suite, in its order.
@@ -137,6 +150,15 @@ class Suite:
                 paths[f"database {db_id}"] = path
         return {role: _sha256(path) for role, path in sorted(paths.items())}
 
+    def edition(self) -> dict[str, Any]:
+        """Version of the questions, and whether their file is the one of that version; None where nobody said."""
+        held = self.files.get("questions")
+        known = bool(self.sha256) and held is not None
+        return {
+            "version": self.version or None,
+            "as_versioned": _sha256(held) == self.sha256 if known and held else None,
+        }
+
 
 def suite_names() -> tuple[str, ...]:
     """The suites that come with the package, sorted."""
@@ -158,6 +180,7 @@ def load_suite(
     line where a suite is not what it should be.
     """
     settings: dict[str, Any] = {"name": name}
+    given = questions is not None
     packaged = _FOLDER / name / "suite.toml" if name in suite_names() else None
     if packaged is not None:
         settings = _read_toml(packaged)
@@ -175,6 +198,7 @@ def load_suite(
         "tables": tables or _place(settings, "tables", home),
         "databases": databases or _place(settings, "databases", home),
         "glossary": _place(settings, "glossary", home),
+        "change": _place(settings, "change", home) if packaged is None else _beside(settings, packaged),
     }
     paths = {role: Path(path).expanduser() for role, path in found.items() if path is not None}
     chosen = format or settings.get("format") or _guess_format(paths.get("questions"))
@@ -187,23 +211,47 @@ def load_suite(
     for role, path in paths.items():
         if not path.exists():
             raise UsageError(f"no file {path} (the {role} of suite {settings['name']!r})")
-    about = {key: str(settings.get(key, "")) for key in ("title", "licence", "source")}
+    if chosen == "yaml":
+        records, more = _read_yaml(paths["questions"])
+        if name == str(paths["questions"]):
+            settings = {"name": Path(name).stem}
+            settings.update(more)
+        else:
+            settings = {**more, **settings}
+        home = home or paths["questions"].parent
+        for role in ("databases", "glossary"):
+            if role not in paths and (place := _place(more, role, home)) is not None:
+                if not place.exists():
+                    raise UsageError(f"no file {place} (the {role} of {paths['questions']})")
+                paths[role] = place
+    about = {key: str(settings.get(key, "")) for key in ("title", "licence", "source", "version")}
     glossary = paths.get("glossary")
     files = {role: path for role, path in paths.items() if path.is_file()}
-    if chosen == "jsonl":
+    if chosen in ("jsonl", "yaml"):
         one = _one_database(settings, db, home)
-        golds = tuple(_read_jsonl(paths["questions"], one))
+        read = records if chosen == "yaml" else _read_jsonl(paths["questions"])
+        golds = tuple(_questions_of(read, one))
         known_databases = _databases_of_jsonl(golds, one, paths.get("databases"))
     else:
         if "databases" not in paths:
             raise UsageError(
                 f"suite {settings['name']!r} needs --databases DIR, the folder of <db_id>/<db_id>.sqlite"
             )
-        golds = tuple(_read_spider(paths["questions"], bird=chosen == "bird"))
+        if chosen == "kaggledbqa":
+            golds = tuple(_read_kaggle(paths["questions"]))
+        else:
+            golds = tuple(_read_spider(paths["questions"], bird=chosen == "bird"))
         catalogs = catalogs_of_tables_json(paths["tables"]) if "tables" in paths else {}
         known_databases = _databases_of_spider(golds, paths["databases"], catalogs)
     if not golds:
         raise UsageError(f"{paths['questions']} holds no question")
+    sha256 = str(settings.get("sha256", ""))
+    fixed = sha256 and not given and not settings.get("home_variable") and paths["questions"].is_file()
+    if fixed and _sha256(paths["questions"]) != sha256:
+        raise UsageError(
+            f"{paths['questions']} is not version {about['version']} of suite {settings['name']!r}: its SHA-256 differs; "
+            "give it with --questions to measure on it all the same"
+        )
     return Suite(
         str(settings["name"]),
         golds,
@@ -212,6 +260,9 @@ def load_suite(
         **about,
         glossary=glossary,
         files=files,
+        sha256=sha256,
+        union=bool(settings.get("union", False)),
+        change=paths.get("change"),
     )
 
 
@@ -249,13 +300,22 @@ def _place(settings: Mapping[str, Any], role: str, home: Path | None) -> Path | 
     return home / text if home is not None else None
 
 
+def _beside(settings: Mapping[str, Any], packaged: Path) -> Path | None:
+    text = settings.get("change")
+    return packaged.parent / text if isinstance(text, str) else None
+
+
 def _schemas_folder() -> Path:
     # The two folders are neighbours, in the source tree and where they are installed.
     return Path(__file__).resolve().parent.parent / "schemas"
 
 
 def _guess_format(questions: Path | None) -> str:
-    return "jsonl" if questions is None or questions.suffix in (".jsonl", ".ndjson") else "spider"
+    if questions is None or questions.suffix in (".jsonl", ".ndjson"):
+        return "jsonl"
+    if questions.suffix in (".yaml", ".yml"):
+        return "yaml"
+    return "kaggledbqa" if questions.is_dir() else "spider"
 
 
 def _read_json(path: Path) -> Any:
@@ -286,26 +346,70 @@ def _read_spider(path: Path, *, bird: bool) -> Iterator[GoldQuestion]:
         name = record.get("question_id", position) if bird else position
         evidence = str(record.get("evidence") or "").strip() if bird else ""
         yield GoldQuestion(
-            str(name), _text(record, "question", where), _text(record, "db_id", where), (sql,), evidence
+            str(name),
+            _text(record, "question", where),
+            _text(record, "db_id", where),
+            (sql,),
+            evidence,
+            family=str(record.get("difficulty") or "") if bird else "",
         )
 
 
-def _read_jsonl(path: Path, one: SuiteDatabase | None) -> Iterator[GoldQuestion]:
+def _read_kaggle(place: Path) -> Iterator[GoldQuestion]:
+    """Spider's records, one file a database: those for testing where a folder has such, ids told apart by the file."""
+    files = [place] if place.is_file() else sorted(place.glob("*_test.json")) or sorted(place.glob("*.json"))
+    for path in files:
+        for question in _read_spider(path, bird=False):
+            yield replace(question, id=f"{path.stem.removesuffix('_test')}-{question.id}")
+
+
+def _read_yaml(path: Path) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
+    """The questions of a YAML file, each with its place, and what the file says besides them."""
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    more: dict[str, Any] = {}
+    if isinstance(document, dict):
+        more = {str(key): value for key, value in document.items() if key != "questions"}
+        unknown = sorted(set(more) - _YAML_KEYS)
+        if unknown:
+            raise UsageError(
+                f"{path}: unknown key {unknown[0]!r}; known: questions, {', '.join(sorted(_YAML_KEYS))}"
+            )
+        document = document.get("questions")
+    if not isinstance(document, list):
+        raise UsageError(f"{path} has to be a list of questions, or a mapping with 'questions'")
+    return [(f"{path}, question {n}", record) for n, record in enumerate(document, 1)], more
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+    """The records of a file of JSON lines, each with its place."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text") from error
-    seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
         try:
-            record = json.loads(line)
+            yield where, json.loads(line)
         except json.JSONDecodeError as error:
             raise UsageError(f"{where}: not valid JSON: {error}") from error
+
+
+def _questions_of(records: Iterable[tuple[str, Any]], one: SuiteDatabase | None) -> Iterator[GoldQuestion]:
+    seen: set[str] = set()
+    for where, record in records:
         if not isinstance(record, dict):
             raise UsageError(f"{where}: not an object")
         accepted = record.get("sql")
@@ -316,7 +420,7 @@ def _read_jsonl(path: Path, one: SuiteDatabase | None) -> Iterator[GoldQuestion]
             or not all(isinstance(t, str) and t.strip() for t in texts)
         ):
             raise UsageError(f"{where}: 'sql' has to be a text or a list of texts")
-        name = str(record.get("id", number))
+        name = str(record.get("id", where.rpartition(" ")[2]))
         if name in seen:
             raise UsageError(f"{where}: a second question with the id {name!r}")
         seen.add(name)

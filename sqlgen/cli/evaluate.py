@@ -20,13 +20,15 @@ __all__ = ["eval_"]
         "sqlgen eval retail",
         "sqlgen eval dev --suite-format spider --questions dev.json --tables tables.json --databases DIR",
         "sqlgen eval retail --perturb typos --seed 1",
-        "sqlgen eval golden.jsonl --db sqlite:///shop.db --junit out.xml --fail-under 0.9",
+        "sqlgen eval golden.yaml --db sqlite:///shop.db --junit out.xml --fail-under 0.9",
         "sqlgen eval compare before.jsonl after.jsonl",
     ),
 )
 @click.argument("suite", nargs=-1, metavar="[SUITE | compare A B]")
 @click.option(
-    "--suite-format", type=click.Choice(("spider", "bird", "jsonl")), help="How the suite is written."
+    "--suite-format",
+    type=click.Choice(("spider", "bird", "kaggledbqa", "jsonl", "yaml")),
+    help="How the suite is written.",
 )
 @click.option("--questions", type=click.Path(path_type=Path), metavar="FILE", help="The suite's questions.")
 @click.option("--tables", type=click.Path(path_type=Path), metavar="FILE", help="The suite's tables.json.")
@@ -61,13 +63,13 @@ __all__ = ["eval_"]
 @click.option("--union", is_flag=True, help="All databases as one catalog: the right one is not told.")
 @click.option(
     "--perturb",
-    type=click.Choice(("abbreviate", "synonyms", "typos", "drop-keys")),
-    help="Ask a harder suite: shortened names, other words, slips of the keyboard, no foreign keys.",
+    type=click.Choice(("abbreviate", "synonyms", "typos", "drop-keys", "ambiguous")),
+    help="Ask a harder suite: shortened names, other words, slips of the keyboard, no foreign keys, two readings.",
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, metavar="N", help="What --perturb is drawn with."
 )
-@click.option("--db", metavar="URL", help="The database of a jsonl suite.")
+@click.option("--db", metavar="URL", help="The database of golden questions.")
 @click.option("--model", metavar="NAME", help="Which model writes the SQL.")
 @click.option("--beams", type=click.IntRange(1, 16), metavar="N", help="Candidates that the model writes.")
 @click.option(

@@ -114,3 +114,33 @@ def test_measuring_needs_no_torch() -> None:
     # -P: the installed package, and not the folder of that name in a checkout.
     asked = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, timeout=120, check=False)
     assert asked.returncode == 0, asked.stderr
+
+
+def test_a_name_said_shortly_has_two_right_readings(tmp_path: Path) -> None:
+    path = tmp_path / "trips.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(
+            "CREATE TABLE trip (id INTEGER PRIMARY KEY, start_date DATE, end_date DATE, driver TEXT);"
+            "INSERT INTO trip VALUES (1, '2024-01-01', '2024-02-01', 'Ann'), (2, '2024-01-05', '2024-01-06', 'Bo');"
+        )
+    golden = tmp_path / "golden.yaml"
+    golden.write_text(
+        "database: trips.sqlite\n"
+        "questions:\n"
+        "- {id: a, question: 'What is the latest start date?', sql: SELECT max(start_date) FROM trip}\n"
+        "- {id: b, question: 'Which drivers are there?', sql: SELECT driver FROM trip}\n"
+        "- {id: c, question: 'Drivers by start date and end date?', sql: 'SELECT driver FROM trip ORDER BY start_date, end_date'}\n"
+    )
+    suite = load_suite(str(golden))
+    changed = perturb_suite(suite, "ambiguous", home=tmp_path)
+    (question,) = changed.questions
+    assert question.text == "What is the latest date?"
+    assert question.gold == ("SELECT max(start_date) FROM trip", "SELECT max(end_date) FROM trip")
+    for reading in question.gold:
+        report = run_suite(
+            suite, generator=ScriptedGenerator({question.text: [reading]}), perturb="ambiguous"
+        )
+        assert [o.correct for o in report.outcomes] == [True]
+    plain = replace(suite, questions=suite.questions[1:])
+    with pytest.raises(UsageError, match="could be taken for another"):
+        perturb_suite(plain, "ambiguous", home=tmp_path)

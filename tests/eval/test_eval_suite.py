@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tomllib
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from sqlgen.cli import main
 from sqlgen.errors import UsageError
+from sqlgen.eval import run_from_options
 from sqlgen.eval.suite import load_suite, suite_names
+from sqlgen.generation import ScriptedGenerator
 
 SUITES = Path(__file__).parents[2] / "eval" / "suites"
 
@@ -34,7 +38,9 @@ def test_spider_home_comes_from_the_environment(spider_files: Any, monkeypatch: 
     with pytest.raises(UsageError, match="--questions FILE, or set SPIDER_HOME"):
         load_suite("spider")
     monkeypatch.setenv("SPIDER_HOME", str(spider_files.questions.parent))
-    assert len(load_suite("spider").questions) == 12
+    suite = load_suite("spider")
+    assert len(suite.questions) == 12
+    assert suite.edition() == {"version": "1.0", "as_versioned": False}
 
 
 def test_a_file_of_questions_in_spiders_format_is_enough(spider_files: Any) -> None:
@@ -162,3 +168,135 @@ def test_a_suite_of_ones_own(tmp_path: Path, spider_files: Any) -> None:
     assert (suite.name, suite.databases["garage"].path) == ("mine", database)
     with pytest.raises(UsageError, match="unknown key 'question'"):
         load_suite(str(write(tmp_path / "bad.toml", 'question = "golden.jsonl"')))
+
+
+def test_golden_questions_in_yaml(
+    tmp_path: Path, spider_files: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "golden.yaml"
+    path.write_text(
+        f"""
+name: cars
+version: 3
+licence: ours
+databases: {spider_files.databases}
+questions:
+- id: count
+  question: How many cars are there?
+  sql:
+  - SELECT count(*) FROM car
+  - SELECT count(id) FROM car
+  db: garage
+- question: List the authors
+  sql: SELECT name FROM author
+  db: library
+  family: list
+"""
+    )
+    suite = load_suite(str(path))
+    assert (suite.name, suite.version, suite.licence, suite.format) == ("cars", "3", "ours", "yaml")
+    assert [(q.id, len(q.gold), q.family) for q in suite.questions] == [("count", 2, ""), ("2", 1, "list")]
+    assert suite.edition() == {"version": "3", "as_versioned": None}
+    out = tmp_path / "out.xml"
+    code = main(["eval", str(path), "--junit", str(out), "--fail-under", "0", "--format", "json"])
+    figures = json.loads(capsys.readouterr().out)
+    assert (code, figures["count"], figures["suite"]) == (0, 2, "cars")
+    assert figures["provenance"]["suite"]["version"] == "3"
+    assert 'name="count: How many cars are there?"' in out.read_text()
+
+
+def test_a_list_in_yaml_and_one_database(tmp_path: Path, spider_files: Any) -> None:
+    path = tmp_path / "golden.yml"
+    path.write_text("- {question: How many cars, sql: SELECT count(*) FROM car}\n")
+    url = f"sqlite:///{spider_files.databases}/garage/garage.sqlite"
+    suite = load_suite(str(path), db=url)
+    assert (suite.name, suite.questions[0].id, suite.questions[0].db_id) == ("golden", "1", "garage")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("questions: [", "is not valid YAML"),
+        ("just a text", "has to be a list of questions"),
+        ("questions: []\ncolour: red", "unknown key 'colour'"),
+        ("- 7", "question 1: not an object"),
+        ("- {question: q, db: garage}", "question 1: 'sql' has to be a text or a list"),
+        ("- {question: q, sql: [], db: garage}", "question 1: 'sql' has to be a text or a list"),
+        (
+            "database: nowhere.db\nglossary: absent.toml\nquestions: [{question: q, sql: SELECT 1}]",
+            "the glossary of",
+        ),
+        ("[]", "holds no question"),
+    ],
+)
+def test_what_is_wrong_in_a_yaml_file(text: str, message: str, tmp_path: Path, spider_files: Any) -> None:
+    path = tmp_path / "golden.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_suite(str(path), databases=None if "glossary" in text else spider_files.databases)
+
+
+def test_kaggledbqa_asks_what_is_meant_for_testing(spider_files: Any, tmp_path: Path) -> None:
+    record = {"db_id": "garage", "question": "How many cars?", "query": "SELECT count(*) FROM car", "sql": {}}
+    examples = tmp_path / "examples"
+    examples.mkdir()
+    write(examples / "garage_test.json", json.dumps([record, record]))
+    write(examples / "garage_fewshot.json", json.dumps([record]))
+    suite = load_suite(
+        "kaggledbqa", questions=examples, tables=spider_files.tables, databases=spider_files.databases
+    )
+    assert [q.id for q in suite.questions] == ["garage-0", "garage-1"]
+    assert suite.databases["garage"].catalog is not None
+    one = load_suite("mine", questions=examples / "garage_fewshot.json", databases=spider_files.databases)
+    assert (one.format, len(one.questions)) == ("spider", 1)
+
+
+def test_bird_levels_are_reported(spider_files: Any, tmp_path: Path) -> None:
+    record = {
+        "db_id": "garage",
+        "question": "Cars?",
+        "SQL": "SELECT model FROM car",
+        "difficulty": "moderate",
+    }
+    questions = write(tmp_path / "dev.json", json.dumps([record]))
+    (question,) = load_suite(
+        "bird", questions=questions, databases=spider_files.databases, tables=spider_files.tables
+    ).questions
+    assert (question.family, question.evidence) == ("moderate", "")
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_says_version_licence_and_source(name: str) -> None:
+    settings = tomllib.loads((SUITES / name / "suite.toml").read_text("utf-8"))
+    assert settings["name"] == name
+    assert all(str(settings[key]).strip() for key in ("title", "version", "licence", "source"))
+    readme = (SUITES / name / "README.md").read_text("utf-8")
+    assert f"sqlgen eval {name}" in readme
+    if "home_variable" not in settings:
+        # The hash in the file is that of the questions that lie beside it, or nobody can say what was measured.
+        assert load_suite(name).edition() == {"version": settings["version"], "as_versioned": True}
+
+
+def test_questions_of_another_version_are_refused_unless_named(tmp_path: Path, spider_files: Any) -> None:
+    questions = write(
+        tmp_path / "q.jsonl", {"question": "Cars?", "sql": "SELECT model FROM car", "db": "garage"}
+    )
+    toml = tmp_path / "suite.toml"
+    toml.write_text(
+        f'name = "own"\nversion = "2"\nquestions = "q.jsonl"\nsha256 = "{64 * "0"}"\ndatabases = "{spider_files.databases}"\n'
+    )
+    with pytest.raises(UsageError, match="is not version 2 of suite 'own'"):
+        load_suite(str(toml))
+    toml.write_text(toml.read_text().replace(64 * "0", hashlib.sha256(questions.read_bytes()).hexdigest()))
+    assert load_suite(str(toml)).edition()["as_versioned"] is True
+
+
+def test_a_suite_of_one_catalog(spider_files: Any) -> None:
+    suite = load_suite("spider_union", **spider_files.options)
+    assert suite.union
+    figures = run_from_options("spider_union", **spider_files.options, generator=ScriptedGenerator({}))
+    assert figures["kind"] == "union"
+    with pytest.raises(UsageError, match="one catalog"):
+        run_from_options(
+            "spider_union", **spider_files.options, perturb="typos", generator=ScriptedGenerator({})
+        )
