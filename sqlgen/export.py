@@ -61,7 +61,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "status": answer.status,
         "sql": answer.sql,
         "dialect": answer.dialect,
-        "columns": [{"name": c.name, "type": c.type} for c in result.columns] if result else [],
+        "columns": _columns(answer, result) if result else [],
         "rows": [[json_cell(cell) for cell in row] for row in result.rows] if result else [],
         "row_count": len(result.rows) if result else None,
         "truncated": result.truncated if result else False,
@@ -80,6 +80,18 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         ],
         "warnings": [{"rule": w.rule, "message": w.message} for w in answer.warnings],
         "message": answer.message,
+        "reading": answer.reading,
+        "assumptions": list(answer.assumptions),
+        "choice": answer.choice,
+        "alternatives": [
+            {
+                "label": a.label,
+                "sql": a.sql,
+                "columns": [{"name": c.name, "type": c.type} for c in a.result.columns],
+                "rows": [[json_cell(cell) for cell in row] for row in a.result.rows],
+            }
+            for a in answer.alternatives
+        ],
         "model": {
             "name": answer.model.name,
             "version": answer.model.version,
@@ -88,6 +100,21 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         "timings_ms": {name: round(ms, 1) for name, ms in answer.timings_ms.items()},
         "answer_id": answer.id,
     }
+
+
+def _columns(answer: Answer, result: Result) -> list[dict[str, Any]]:
+    """Name and type of each column, and what is known of its meaning and origin."""
+    documents: list[dict[str, Any]] = [{"name": c.name, "type": c.type} for c in result.columns]
+    if len(answer.columns) == len(documents):
+        for document, column in zip(documents, answer.columns, strict=True):
+            document |= {
+                "label": column.label,
+                "meaning": column.meaning,
+                "role": column.role,
+                "unit": column.unit,
+                "sources": list(column.sources),
+            }
+    return documents
 
 
 def context_document(context: RetrievedContext) -> dict[str, Any]:

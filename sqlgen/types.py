@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any, Literal
 
 __all__ = [
+    "Alternative",
     "Answer",
     "Candidate",
     "Catalog",
@@ -22,7 +23,9 @@ __all__ = [
     "Finding",
     "ForeignKey",
     "Limits",
+    "Meaning",
     "ModelInfo",
+    "OutputColumn",
     "Question",
     "Rejection",
     "Result",
@@ -39,6 +42,10 @@ __all__ = [
 Dialect = Literal["sqlite", "duckdb", "postgres", "mysql"]
 ColumnKind = Literal["text", "number", "date", "bool", "other"]
 Status = Literal["answered", "rejected", "abstained", "error"]
+Meaning = Literal[
+    "money", "percent", "ratio", "count", "number", "identifier", "year", "quarter", "month", "week", "day",
+    "date", "time", "text", "bool", "other",
+]  # fmt: skip
 CitationKind = Literal["table", "column", "value", "term", "metric", "document", "query"]
 
 
@@ -128,7 +135,8 @@ class Catalog:
 class Question:
     """What was asked. ``history`` holds the earlier (question, sql) turns, oldest first.
 
-    ``today`` is the day that "last month" refers to; None: the clock's.
+    ``today`` is the day that "last month" refers to; None: the clock's. ``in_full`` is a follow-up with what it
+    refers to, so that it can be understood alone; "" for a question that already can.
     """
 
     text: str
@@ -136,6 +144,7 @@ class Question:
     id: str = ""
     history: tuple[tuple[str, str], ...] = ()
     today: date | None = None
+    in_full: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,10 +304,37 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputColumn:
+    """What a column of an answer is: its name in the result, a label in words, what its cells mean, where they come from.
+
+    ``unit`` is a currency where one is known; ``sources`` are the columns (``table_key.column``) that it is made of.
+    """
+
+    name: str
+    label: str
+    meaning: Meaning
+    role: Literal["measure", "dimension", "period", "identifier"]
+    unit: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of two ways to read a question: what it would mean in words, its SQL and its rows."""
+
+    label: str
+    sql: str
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The end of the walk: a line of the history, a row of an evaluation, a row of training.
 
-    ``warnings`` say why the figures may mean something else than was asked.
+    ``warnings`` say why the figures may mean something else than was asked. ``reading`` is the query in plain
+    words, ``assumptions`` what it settles that the question left open, ``columns`` what each column of the
+    result is. ``alternatives`` are the readings that look equally right and give different results, this answer's own first;
+    ``choice`` is the question that splits them.
     ``timings_ms`` has the keys retrieve, generate, validate, execute and total.
     """
 
@@ -317,3 +353,8 @@ class Answer:
     message: str = ""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     context: RetrievedContext | None = None
+    reading: str = ""
+    assumptions: tuple[str, ...] = ()
+    columns: tuple[OutputColumn, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    choice: str = ""

@@ -16,9 +16,10 @@ ROWS = (
     {"policy"},
     {"audit", "config", "journal", "lock", "trees"},
     {"sql", "catalog", "knowledge", "history", "export", "registry", "store"},
-    {"retrieval", "generation", "validation", "execution", "enforcement", "drift"},
+    {"retrieval", "generation", "validation", "execution", "enforcement", "drift", "presentation"},
     {"pipeline"},
     {"demo", "cli"},
+    {"serve"},
 )
 ROW = {name: number for number, names in enumerate(ROWS) for name in names}
 # Reached only inside the commands that are about them.
@@ -27,6 +28,11 @@ ONLY_IN = {
     "sqlglot": {"sql"},
     "click": {"cli"},
     "rich": {"cli"},
+    "fastapi": {"serve"},
+    "mcp": {"serve"},
+    "prometheus_client": {"serve"},
+    "starlette": {"serve"},
+    "uvicorn": {"cli", "serve"},
     "onnxruntime": {"generation", "retrieval"},
     "tokenizers": {"generation", "retrieval"},
 }

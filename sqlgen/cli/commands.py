@@ -15,6 +15,7 @@ from sqlgen.cli.evaluate import eval_
 from sqlgen.cli.feedback import feedback, history
 from sqlgen.cli.knowledge import knowledge
 from sqlgen.cli.logs import logs
+from sqlgen.cli.serve import mcp, serve
 from sqlgen.cli.shared import (
     DIALECTS,
     EXIT_CODES,
@@ -22,6 +23,7 @@ from sqlgen.cli.shared import (
     combined,
     connected,
     db_option,
+    embedder_option,
     example,
     format_option,
     say,
@@ -45,7 +47,11 @@ answer_options = combined(
     click.option("--sql-only", is_flag=True, help="Print the SQL alone; nothing is executed."),
     click.option("--dry-run", is_flag=True, help="Write and check the SQL, execute nothing."),
     click.option("--explain", is_flag=True, help="Say what was retrieved and what became of each candidate."),
+    click.option(
+        "--chart", is_flag=True, help="Show the chart that fits; its Vega-Lite specification with json."
+    ),
     click.option("--model", metavar="NAME", help="Which model writes the SQL."),
+    embedder_option,
     click.option(
         "--knowledge",
         type=click.Path(path_type=Path),
@@ -211,6 +217,8 @@ def _print_reply(reply: Reply, options: dict[str, Any]) -> None:
             from sqlgen.export import context_document
 
             document["context"] = context_document(reply.context) if reply.context else None
+        if options["chart"]:
+            document["chart"] = reply.chart()
         click.echo(present.json_text(document))
         return
     if reply.status != "answered":
@@ -218,7 +226,7 @@ def _print_reply(reply: Reply, options: dict[str, Any]) -> None:
     elif format_ == "sql" or (reply.result is None and format_ != "table"):
         click.echo(present.safe_text(reply.sql, keep="\n\t"))
     elif format_ == "table":
-        terminal.print_answer(reply)
+        terminal.print_answer(reply, chart=options["chart"])
     elif reply.result is not None:
         _print_rows([c.name for c in reply.result.columns], reply.result.rows, format_)
         for finding in reply.findings:
@@ -268,6 +276,7 @@ def _print_error_document(database: Database, text: str, error: SqlgenError) -> 
 @db_option
 @schema_options
 @format_option
+@embedder_option
 @click.option("--k", type=click.IntRange(1, 1000), help="Tables at most; else what the model's budget holds.")
 @click.argument("question", nargs=-1, required=True)
 def retrieve(
@@ -275,6 +284,7 @@ def retrieve(
     schema_file: Path | None,
     dialect: Dialect | None,
     format_: str,
+    embedder: str | None,
     k: int | None,
     question: tuple[str, ...],
 ) -> int:
@@ -285,7 +295,7 @@ def retrieve(
     text = words_of(question)
     if format_ == "sql":
         raise UsageError("retrieve has no SQL to print; use --format table, json, csv or markdown")
-    with connected(db, schema_file, dialect) as database:
+    with connected(db, schema_file, dialect, {"embedder": embedder}) as database:
         context = database.retrieve(text, k)
     if format_ == "json":
         click.echo(present.json_text(context_document(context)))
@@ -474,13 +484,16 @@ def _index_command(name: str, help_: str, work: Callable[[Database], dict[str, o
     @index.command(name, help=help_, epilog=example(f"sqlgen index {name} --db sqlite:///shop.db"))
     @db_option
     @schema_options
+    @embedder_option
     @click.option(
         "--format", "format_", type=click.Choice(("table", "json")), default="table", help="How to print."
     )
-    def run(db: str | None, schema_file: Path | None, dialect: Dialect | None, format_: str) -> int:
+    def run(
+        db: str | None, schema_file: Path | None, dialect: Dialect | None, embedder: str | None, format_: str
+    ) -> int:
         from sqlgen.cli import present, terminal
 
-        with connected(db, schema_file, dialect) as database:
+        with connected(db, schema_file, dialect, {"embedder": embedder}) as database:
             status = work(database)
         if format_ == "json":
             click.echo(present.json_text(status))
@@ -509,3 +522,5 @@ root.add_command(knowledge)
 root.add_command(train)
 root.add_command(models)
 root.add_command(logs)
+root.add_command(serve)
+root.add_command(mcp)

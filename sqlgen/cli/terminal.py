@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlgen.cli.present import break_lines, cell_text, cell_width, is_number, one_line, plain_table, safe_text
-from sqlgen.types import Answer, Citation, Rejection, RetrievedContext, ValidatedQuery
+from sqlgen.types import Answer, Citation, OutputColumn, Rejection, RetrievedContext, ValidatedQuery
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 __all__ = [
     "heading",
     "print_answer",
+    "print_chart",
     "print_context",
     "print_explanation",
     "print_login",
     "print_pairs",
+    "print_reading",
     "print_rows",
+    "print_sql",
     "print_unanswered",
     "print_verdict",
 ]
@@ -51,13 +54,13 @@ def heading(text: str) -> None:
     _line(one_line(text), "bold cyan")
 
 
-def print_answer(answer: Answer) -> None:
-    """SQL, result, citations, confidence and timings."""
-    _print_sql(answer.sql)
+def print_answer(answer: Answer, *, chart: bool = False) -> None:
+    """SQL, result, citations, confidence and timings; with ``chart`` bars under the table."""
+    print_sql(answer.sql)
     print()
     result = answer.result
     if result is not None:
-        print_rows([column.name for column in result.columns], result.rows)
+        print_rows([column.name for column in result.columns], result.rows, answer.columns)
         count = len(result.rows)
         shown = f"({count} row{'' if count == 1 else 's'})"
         is_cut = any(note.rule in ("rows", "bytes") for note in result.notes)
@@ -65,6 +68,9 @@ def print_answer(answer: Answer) -> None:
             shown = f"(the first {count} rows; more exist: --max-rows N)"
         _line(shown, "yellow" if is_cut else "dim")
         print()
+        if chart:
+            print_chart(answer)
+            print()
     rests = _rests_on(answer.citations)
     if rests:
         _line(f"rests on  {rests}", "dim")
@@ -76,6 +82,20 @@ def print_answer(answer: Answer) -> None:
     if answer.message:
         _line(f"note  {one_line(answer.message)}", "yellow")
     _line(_footer(answer), "dim")
+
+
+def print_chart(answer: Answer) -> None:
+    """The answer as bars that fit the terminal, or a line that says why there are none."""
+    from sqlgen.presentation import bar_lines
+
+    console = _console()
+    width = console.width if console else 80
+    ascii_only = (
+        console.options.ascii_only if console else not (sys.stdout.encoding or "").lower().startswith("utf")
+    )
+    lines = bar_lines(answer.result, answer.columns, width, ascii_only=ascii_only) if answer.result else []
+    for line in lines or ["no chart fits these columns"]:
+        _line(line, "" if lines else "dim")
 
 
 def _footer(answer: Answer) -> str:
@@ -102,7 +122,8 @@ def _rests_on(citations: Sequence[Citation]) -> str:
     return one_line("; ".join(parts))
 
 
-def _print_sql(sql: str) -> None:
+def print_sql(sql: str) -> None:
+    """SQL, coloured on a terminal."""
     text = break_lines(safe_text(sql, keep="\n\t"))
     console = _console()
     if console is None or console.no_color or not console.is_terminal:
@@ -113,14 +134,26 @@ def _print_sql(sql: str) -> None:
     console.print(Syntax(text, "sql", theme="ansi_dark", background_color="default", word_wrap=True))
 
 
-def print_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows as a table that fits the terminal; one block per row when the columns don't fit."""
+def print_rows(
+    names: Sequence[str], rows: Sequence[Sequence[Any]], columns: Sequence[OutputColumn] = ()
+) -> None:
+    """Rows as a table that fits the terminal; one block per row when the columns don't fit.
+
+    On a terminal figures are written as ``columns`` say that they are meant; a pipe gets them as they are.
+    """
     console = _console()
     if console is None:
         print(plain_table(names, rows), end="")
         return
+    shown = [list(row) for row in rows]
+    if len(columns) == len(names):
+        from sqlgen.presentation import figure
+
+        shown = [
+            [figure(cell, column) or cell for cell, column in zip(row, columns, strict=True)] for row in rows
+        ]
     if len(names) * (_NARROWEST_COLUMN + 3) > console.width:
-        _print_blocks(console, names, rows)
+        _print_blocks(console, names, shown)
         return
     from rich.box import ASCII2, SIMPLE_HEAD
     from rich.table import Table
@@ -134,7 +167,7 @@ def print_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         table.add_column(
             Text(safe_text(name)), justify="right" if right else "left", no_wrap=right, overflow="fold"
         )
-    for row in rows:
+    for row in shown:
         table.add_row(*(Text(cell_text(cell), style="dim italic" if cell is None else "") for cell in row))
     console.print(table)
 
@@ -157,8 +190,9 @@ def print_unanswered(answer: Answer) -> None:
 
 
 def print_explanation(answer: Answer) -> None:
-    """What was retrieved, and what became of each candidate."""
+    """The query in words, what was retrieved, and what became of each candidate."""
     print()
+    print_reading(answer)
     if answer.context is not None:
         print_context(answer.context)
         print()
@@ -168,6 +202,19 @@ def print_explanation(answer: Answer) -> None:
     ]
     if rows:
         print_rows(["candidate", "log p", "verdict", "SQL"], rows)
+
+
+def print_reading(answer: Answer) -> None:
+    """The query in plain words, what it settles, and what each column of the result is made of."""
+    if answer.reading:
+        _line(f"reads as  {one_line(answer.reading)}")
+    for assumption in answer.assumptions:
+        _line(f"assumes  {one_line(assumption)}")
+    for column in answer.columns:
+        if column.sources:
+            _line(one_line(f"column  {column.name} = {column.label}, from {', '.join(column.sources)}"))
+    if answer.reading:
+        print()
 
 
 def print_context(context: RetrievedContext) -> None:

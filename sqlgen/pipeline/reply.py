@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sqlgen.errors import UsageError
@@ -49,6 +50,29 @@ class Reply(Answer):
     def to_dict(self) -> dict[str, Any]:
         """The document that ``sqlgen ask --format json`` prints."""
         return answer_document(self)
+
+    def chart(self) -> dict[str, Any] | None:
+        """A Vega-Lite specification of the chart that fits this answer, its data included; None where none does."""
+        from sqlgen.presentation import vega_lite
+
+        return None if self.result is None else vega_lite(self.result, self.columns, self.question.text)
+
+    def _repr_mimebundle_(
+        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """What notebooks show: the chart where one fits, else the table, with the SQL."""
+        from sqlgen.presentation.html import answer_html
+
+        bundle: dict[str, Any] = {
+            "text/plain": self.reading or self.message or self.status,
+            "text/html": answer_html(self),
+        }
+        return {k: v for k, v in bundle.items() if (not include or k in include) and k not in (exclude or ())}
+
+    def _repr_html_(self) -> str:
+        from sqlgen.presentation.html import answer_html
+
+        return answer_html(self)
 
     def to_pandas(self) -> Any:
         """The rows as a ``pandas.DataFrame``; UsageError without rows or without pandas."""

@@ -117,7 +117,7 @@ class Walk:
                         findings=failures,
                         message="the database refused the verified query: " + first_message(failures),
                     )
-                return _written(
+                return self._finished(
                     reply(
                         "answered",
                         sql=answer.query.sql,
@@ -130,6 +130,7 @@ class Walk:
                         message=answer.doubt,
                     ),
                     answer.candidate.sql,
+                    catalog,
                 )
             notes.append(answer)
             recalled = None
@@ -203,7 +204,7 @@ class Walk:
             )
         if chosen.confidence < _SURE:
             notes.append(_UNSURE + _because(chosen.doubt))
-        return _written(
+        return self._finished(
             reply(
                 "answered",
                 sql=chosen.query.sql,
@@ -216,7 +217,25 @@ class Walk:
                 message="; ".join(notes),
             ),
             chosen.written or chosen.candidate.sql,
+            catalog,
         )
+
+    def _finished(self, reply: Reply, sql: str, catalog: Catalog) -> Reply:
+        """The answer with what it says in words; it remembers the SQL before a policy rewrote it."""
+        from sqlgen.presentation import described
+
+        found = described(
+            sql,
+            catalog,
+            self._schema.dialect,
+            reply.result,
+            question=reply.question.text,
+            values=reply.context.values if reply.context else (),
+            today=self._settings.today,
+        )
+        reply = replace(reply, reading=found.reading, assumptions=found.assumptions, columns=found.columns)
+        object.__setattr__(reply, "_written", sql)
+        return reply
 
     def _plainer(self, scene: Scene) -> Scene | None:
         from sqlgen.knowledge import find_named
@@ -344,12 +363,6 @@ def _of_definitions(
     if any(finding.rule == "definition" for finding in findings):
         return [], ""
     return best, f"the definition of {', '.join(unused)} was not used"
-
-
-def _written(reply: Reply, sql: str) -> Reply:
-    """The reply, remembering the SQL before a policy rewrote it."""
-    object.__setattr__(reply, "_written", sql)
-    return reply
 
 
 def _cite_query(recalled: Recalled) -> Citation:
