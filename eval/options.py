@@ -12,7 +12,7 @@ from sqlgen.eval.perturb import Perturbation
 from sqlgen.eval.report import Report, write_predictions, write_report, write_text
 from sqlgen.eval.retrieval import run_retrieval
 from sqlgen.eval.runner import Mode, Progress, run_suite
-from sqlgen.eval.suite import SuiteFormat, load_suite
+from sqlgen.eval.suite import Suite, SuiteFormat, load_suite
 from sqlgen.eval.unanswerable import run_unanswerable
 from sqlgen.eval.union import run_union
 from sqlgen.generation import Generator, load_generator
@@ -33,6 +33,7 @@ def run_from_options(
     beams: int | None = None,
     retrieval: bool = False,
     per_database: bool = False,
+    stages: bool = False,
     union: bool = False,
     perturb: Perturbation | None = None,
     seed: int = 0,
@@ -66,6 +67,8 @@ def run_from_options(
         raise UsageError("--union measures answers over one catalog; leave the other measurements out")
     if per_database and not retrieval:
         raise UsageError("--per-database belongs to --retrieval")
+    if stages and not retrieval:
+        raise UsageError("--stages belongs to --retrieval")
     if predictions is not None and retrieval:
         raise UsageError("--predictions needs answers; --retrieval writes none")
     if perturb is not None and retrieval:
@@ -85,6 +88,7 @@ def run_from_options(
         figures = run_retrieval(
             loaded,
             per_database=per_database,
+            stages=stages,
             limit=limit,
             settings=settings,
             count_tokens=None if generator is None else generator.count_tokens,
@@ -93,7 +97,7 @@ def run_from_options(
         if report is not None:
             write_report(Path(report), figures)
         return figures
-    generator = load_generator(settings.model) if generator is None else generator
+    generator = _generator_of(mode, loaded, settings) if generator is None else generator
     if union:
         figures = run_union(loaded, generator=generator, limit=limit, settings=settings, progress=progress)
         if report is not None:
@@ -126,6 +130,18 @@ def run_from_options(
     if report is not None:
         write_report(Path(report), figures, result)
     return figures
+
+
+def _generator_of(mode: Mode, suite: Suite, settings: Settings) -> Generator:
+    """The model that the settings name; for what measures adapters, the one in force for the suite's database."""
+    (place, *others) = suite.databases.values()
+    if mode not in ("hybrid", "finetune-only") or settings.model != "shipped" or others or not place.url:
+        return load_generator(settings.model)
+    from sqlgen.pipeline import connect
+
+    with connect(place.url, settings=settings) as database:
+        entry = database.adapters.current()
+    return load_generator("shipped" if entry is None else str(entry.weights))
 
 
 def _generator_if_there(settings: Settings) -> Generator | None:

@@ -301,6 +301,23 @@ def _retrieval_lines(figures: Mapping[str, Any]) -> list[str]:
         for title, key in rows
     ]
     latency = figures["latency_ms"]
+    stages = [
+        line
+        for key, title in (
+            ("complete_recall", "complete recall"),
+            ("recall", "recall"),
+            ("precision", "precision"),
+        )
+        if "stages" in figures
+        for line in (
+            "",
+            f"{title:<18}" + "".join(f"{depth:>9}" for depth in depths),
+            *(
+                f"{row['stage']:<18}" + "".join(f"{_percent(row[key][depth]):>9}" for depth in depths)
+                for row in figures["stages"]
+            ),
+        )
+    ]
     return [
         f"catalog    {figures['tables']:,} tables, {figures['scope']}",
         f"latency    {latency['p50']:.1f} ms median, {latency['p95']:.1f} ms p95",
@@ -310,6 +327,7 @@ def _retrieval_lines(figures: Mapping[str, Any]) -> list[str]:
         "",
         f"within the token budget: all gold tables for {_percent(figures['in_budget']['complete_recall'])}, "
         f"{_percent(figures['in_budget']['column_recall'])} of gold columns",
+        *stages,
     ]
 
 

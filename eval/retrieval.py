@@ -4,10 +4,12 @@ Per question, at depth k: *recall* is the share of gold tables among the first k
 recall* whether all of them are, *precision* the share of the tables found that are gold, and *column
 recall* the share of gold columns among the columns kept of those tables. Figures are means over questions.
 The depths are measured without a token budget; ``in_budget`` is what the model would have been handed.
+``STAGES`` are the steps of ranking, each measured with all before it.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,17 +25,30 @@ from sqlgen.eval.metrics import percentile, wilson
 from sqlgen.eval.report import provenance
 from sqlgen.eval.runner import Progress, scratch_home, suite_url
 from sqlgen.eval.suite import Suite
+from sqlgen.retrieval.ranking import Weights
 from sqlgen.sql.exact_match import ClauseSets, clause_sets
-from sqlgen.types import Catalog, Column, Dialect, RetrievedContext, Table, ValidatedQuery
+from sqlgen.types import Catalog, Column, Dialect, Table, TableSlice, ValidatedQuery
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from sqlgen.retrieval import Index
 
-__all__ = ["DEPTHS", "gold_reads", "run_retrieval", "union_catalog"]
+__all__ = ["DEPTHS", "STAGES", "gold_reads", "open_each", "open_union", "run_retrieval", "union_catalog"]
 
 DEPTHS = (3, 5, 10, 20)
+_WORDS = Weights(cell=0.0, vector=0.0, neighbour=0.0, schema_mate=0.0, seed=math.inf)
+_WHOLE = Weights()
+STAGES: tuple[tuple[str, Weights, bool], ...] = (
+    ("words", _WORDS, False),
+    ("+ cell values", replace(_WORDS, cell=_WHOLE.cell), False),
+    ("+ vectors", replace(_WORDS, cell=_WHOLE.cell, vector=_WHOLE.vector), False),
+    ("+ foreign keys", replace(_WHOLE, schema_mate=0.0), False),
+    ("+ schema mates", _WHOLE, False),
+    ("+ reranker", _WHOLE, True),
+)
+"""Name, weights, and whether the reranker runs: words (BM25 over names, comments and sampled values) alone,
+then what each further step adds. The last is what a question gets."""
 _NO_BUDGET = 10**6
 
 
@@ -44,6 +59,7 @@ class _Found:
     gold_tables: frozenset[str]
     gold_columns: frozenset[str]
     tables: tuple[tuple[str, frozenset[str]], ...]
+    stages: tuple[tuple[tuple[str, frozenset[str]], ...], ...]
     handed: tuple[tuple[str, frozenset[str]], ...]
     latency_ms: float
 
@@ -52,6 +68,7 @@ def run_retrieval(
     suite: Suite,
     *,
     per_database: bool = False,
+    stages: bool = False,
     limit: int | None = None,
     settings: Settings | None = None,
     home: Path | None = None,
@@ -60,6 +77,7 @@ def run_retrieval(
 ) -> dict[str, Any]:
     """Measure retrieval on ``suite``: over the union of all its databases, or with the right one known.
 
+    With ``stages`` also after each of ``STAGES``, under that name.
     ``count_tokens`` is the model's; without it a token counts as four characters. A question whose gold
     SQL reads no table is left out and counted in ``without_tables``. Latency is the wall time of one
     retrieval as a question causes it, with the index open.
@@ -77,9 +95,9 @@ def run_retrieval(
     with nullcontext(home) if home is not None else scratch_home() as folder:
         settings = replace(settings, db=None, home=folder)
         opened = (
-            _each_database(suite, by_database, settings)
+            open_each(suite, by_database, settings)
             if per_database
-            else _union(suite, by_database, settings, progress)
+            else open_union(suite, by_database, settings, progress)
         )
         table_count = 0
         for db_id, catalog, index, prefix in opened:
@@ -98,7 +116,7 @@ def run_retrieval(
                     without.append(question.id)
                     continue
                 gold = _prefixed(tables, prefix), _prefixed(columns, prefix)
-                found.append(_retrieve(index, question.asked, *gold, settings, count_tokens))
+                found.append(_retrieve(index, question.asked, *gold, settings, count_tokens, stages))
     figures: dict[str, Any] = {
         "suite": suite.name,
         "count": len(found),
@@ -106,7 +124,10 @@ def run_retrieval(
         "databases": len(by_database) if per_database else len(suite.databases),
         "tables": table_count,
     }
-    return {**figures, **_figures(found), "without_tables": without, "gold_refused": refused} | {
+    figures |= _figures(found)
+    if stages:
+        figures["stages"] = _stage_figures(found)
+    return {**figures, "without_tables": without, "gold_refused": refused} | {
         "provenance": provenance(
             suite.hashes(by_database),
             licence=suite.licence,
@@ -191,29 +212,36 @@ def _prefixed(names: Iterable[str], prefix: str) -> frozenset[str]:
     return frozenset(prefix + name for name in names)
 
 
-def _each_database(
+def open_each(
     suite: Suite, by_database: Iterable[str], settings: Settings
 ) -> Iterator[tuple[str, Catalog, Index, str]]:
+    """One database after the other: its name, its catalog, an index of it as the product makes it, and ""."""
     from sqlgen.catalog import distinct_values, load_catalog, open_engine
+    from sqlgen.pipeline.model import load_embedder
     from sqlgen.retrieval import open_index
 
+    embedder = load_embedder(settings.embedder)
     for number, db_id in enumerate(by_database):
         engine = open_engine(suite_url(suite.databases[db_id], settings.home))
         try:
             catalog = load_catalog(engine)
             values = partial(distinct_values, engine)
-            with open_index(catalog, settings.home / f"{number}.sqlite", values=values) as index:
+            place = settings.home / f"{number}.sqlite"
+            with open_index(catalog, place, values=values, embedder=embedder) as index:
                 yield db_id, catalog, index, ""
         finally:
             engine.dispose()
 
 
-def _union(
-    suite: Suite, by_database: Iterable[str], settings: Settings, progress: Progress | None
+def open_union(
+    suite: Suite, by_database: Iterable[str], settings: Settings, progress: Progress | None = None
 ) -> Iterator[tuple[str, Catalog, Index, str]]:
+    """Every database asked for, with one index over all of the suite's, and its schema's name and a point."""
     from sqlgen.catalog import distinct_values, load_catalog, open_engine
+    from sqlgen.pipeline.model import load_embedder
     from sqlgen.retrieval import open_index
 
+    embedder = load_embedder(settings.embedder)
     with ExitStack() as stack:
         engines: dict[str, Engine] = {}
         catalogs: dict[str, Catalog] = {}
@@ -234,7 +262,8 @@ def _union(
             return distinct_values(engines[db_id], original, column, limit)
 
         union = union_catalog(catalogs.items())
-        with open_index(union, settings.home / "union.sqlite", values=values, progress=progress) as index:
+        place = settings.home / "union.sqlite"
+        with open_index(union, place, values=values, embedder=embedder, progress=progress) as index:
             for db_id in by_database:
                 yield db_id, catalogs[db_id], index, f"{db_id}."
 
@@ -246,18 +275,29 @@ def _retrieve(
     columns: frozenset[str],
     settings: Settings,
     count_tokens: Callable[[str], int],
+    stages: bool,
 ) -> _Found:
     began = time.perf_counter()
     context = index.retrieve(text, k=10, token_budget=settings.token_budget, count_tokens=count_tokens)
     latency_ms = 1000 * (time.perf_counter() - began)
-    ranked = RetrievedContext(index.rank(text, limit=max(DEPTHS)))
-    return _Found(tables, columns, _slices(ranked), _slices(context), latency_ms)
+    ranked = index.rank(text, limit=max(DEPTHS))
+    each = (
+        index.rank(text, limit=max(DEPTHS), weights=weights, rerank=rerank)
+        for _, weights, rerank in (STAGES if stages else ())
+    )
+    return _Found(
+        tables,
+        columns,
+        _slices(ranked),
+        tuple(_slices(some) for some in each),
+        _slices(context.tables),
+        latency_ms,
+    )
 
 
-def _slices(context: RetrievedContext) -> tuple[tuple[str, frozenset[str]], ...]:
+def _slices(tables: Iterable[TableSlice]) -> tuple[tuple[str, frozenset[str]], ...]:
     return tuple(
-        (s.table.key, frozenset(f"{s.table.key}.{column.name}" for column in s.table.columns))
-        for s in context.tables
+        (s.table.key, frozenset(f"{s.table.key}.{column.name}" for column in s.table.columns)) for s in tables
     )
 
 
@@ -277,6 +317,18 @@ def _figures(found: Sequence[_Found]) -> dict[str, Any]:
     times = [f.latency_ms for f in found]
     figures["latency_ms"] = {"p50": percentile(times, 50), "p95": percentile(times, 95)}
     return figures
+
+
+def _stage_figures(found: Sequence[_Found]) -> list[dict[str, Any]]:
+    rows = []
+    for k, (name, _, _) in enumerate(STAGES):
+        row: dict[str, Any] = {"stage": name}
+        for depth in DEPTHS:
+            at_depth = _at_depth([(f, f.stages[k][:depth]) for f in found])
+            for figure in ("recall", "complete_recall", "precision", "column_recall"):
+                row.setdefault(figure, {})[str(depth)] = at_depth[figure]
+        rows.append(row)
+    return rows
 
 
 def _at_depth(

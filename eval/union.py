@@ -119,6 +119,7 @@ def _opened(
     """The index over all databases, and a way to run a query on each."""
     from sqlgen.catalog import distinct_values, load_catalog, open_engine
     from sqlgen.execution import open_driver
+    from sqlgen.pipeline.model import load_embedder
     from sqlgen.retrieval import open_index
 
     limits = Limits(timeout_s=settings.timeout_s, max_rows=200_000)
@@ -147,9 +148,6 @@ def _opened(
             return distinct_values(engines[db_id], catalogs[db_id].table(table.name) or table, column, limit)
 
         union = union_catalog(catalogs.items())
-        yield (
-            stack.enter_context(
-                open_index(union, settings.home / "union.sqlite", values=values, progress=progress)
-            ),
-            golds,
-        )
+        place, embedder = settings.home / "union.sqlite", load_embedder(settings.embedder)
+        index = open_index(union, place, values=values, embedder=embedder, progress=progress)
+        yield stack.enter_context(index), golds

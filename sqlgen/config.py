@@ -48,7 +48,8 @@ class Settings:
     the word pieces that retrieval may spend; ``min_confidence`` (0 to 1) the confidence below which
     an answer abstains, None for the one measured with the model; ``today`` the day that "last month"
     refers to, None for the clock's; ``index_store`` the PostgreSQL database that keeps the indexes for several
-    servers, None for files under ``home``; ``skip_values`` patterns (``table.column``, ``*`` and ``?`` allowed)
+    servers, None for files under ``home``; ``embedder`` a sentence-transformers model (a folder or a name on its
+    hub) in place of the word vectors that ship; ``skip_values`` patterns (``table.column``, ``*`` and ``?`` allowed)
     of columns whose values stay out of index and samples; ``policy`` what may be read, and ``policy_file`` the file that it came from.
 
     ``max_bytes``, ``max_cell_bytes`` and ``max_memory_mib`` bound a result, one cell, and what a query may
@@ -73,6 +74,7 @@ class Settings:
     today: date | None = None
     home: Path = field(default_factory=_default_home)
     index_store: str | None = None
+    embedder: str | None = None
     skip_values: tuple[str, ...] = ()
     policy: Policy = field(default_factory=Policy)
     policy_file: Path | None = None
@@ -310,6 +312,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "today": _day,
     "home": _folder,
     "index_store": _text,
+    "embedder": _text,
     "skip_values": _patterns,
     "policy": read_policy,
     "max_bytes": _number(1_000, 2**31, int),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sqlgen.cli.shared import LIMIT_REACHED, example, say
+from sqlgen.cli.shared import LIMIT_REACHED, embedder_option, example, say
 from sqlgen.config import load_settings
 from sqlgen.errors import UsageError
 
@@ -60,6 +60,7 @@ __all__ = ["eval_"]
 )
 @click.option("--retrieval", is_flag=True, help="Measure retrieval alone.")
 @click.option("--per-database", is_flag=True, help="With --retrieval: the right database is known.")
+@click.option("--stages", is_flag=True, help="With --retrieval: what each step of ranking adds.")
 @click.option("--union", is_flag=True, help="All databases as one catalog: the right one is not told.")
 @click.option(
     "--perturb",
@@ -71,6 +72,7 @@ __all__ = ["eval_"]
 )
 @click.option("--db", metavar="URL", help="The database of golden questions.")
 @click.option("--model", metavar="NAME", help="Which model writes the SQL.")
+@embedder_option
 @click.option("--beams", type=click.IntRange(1, 16), metavar="N", help="Candidates that the model writes.")
 @click.option(
     "--format", "format_", type=click.Choice(("table", "json")), default="table", help="How to print."
@@ -93,7 +95,7 @@ def eval_(suite: tuple[str, ...], format_: str, fail_under: float | None, **opti
         raise UsageError(
             "--fail-under needs answers with known SQL; leave --retrieval and --unanswerable out"
         )
-    settings = load_settings({"model": options.pop("model")})
+    settings = load_settings({"model": options.pop("model"), "embedder": options.pop("embedder")})
     with ProgressBar() as bar:
         name = suite[0] if suite else "retail"
         figures = run_from_options(name, **options, settings=settings, progress=bar)

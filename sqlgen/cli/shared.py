@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sqlgen.pipeline import Database
 
 __all__ = [
-    "DIALECTS", "EXIT_CODES", "FORMATS", "LIMIT_REACHED", "combined", "connected", "db_option", "example", "format_option", "say",
-    "schema_options", "settings_of", "stdin_text", "words_of",
+    "DIALECTS", "EXIT_CODES", "FORMATS", "LIMIT_REACHED", "combined", "connected", "db_option", "embedder_option", "example",
+    "format_option", "say", "schema_options", "settings_of", "stdin_text", "words_of",
 ]  # fmt: skip
 
 LIMIT_REACHED = 6
@@ -53,6 +53,9 @@ schema_options = combined(
         "--dialect", type=click.Choice(DIALECTS), help="SQL dialect; needed with --schema-file only."
     ),
 )
+embedder_option = click.option(
+    "--embedder", metavar="NAME", help="A sentence-transformers model, a folder or a name, for the index."
+)
 format_option = click.option(
     "--format",
     "format_",
@@ -72,7 +75,16 @@ def say(message: str) -> None:
 def settings_of(options: dict[str, Any], db: str | None) -> Settings:
     flags = {
         key: options.get(key)
-        for key in ("model", "max_rows", "timeout_s", "beams", "min_confidence", "today", "knowledge")
+        for key in (
+            "model",
+            "max_rows",
+            "timeout_s",
+            "beams",
+            "min_confidence",
+            "today",
+            "knowledge",
+            "embedder",
+        )
     }
     return load_settings({**flags, "db": db})
 

@@ -25,7 +25,16 @@ from sqlgen.pipeline.question import check_dialect, check_question
 from sqlgen.pipeline.reply import Reply
 from sqlgen.pipeline.schema import LiveSchema, Progress
 from sqlgen.pipeline.walk import TABLES_FOR_MODEL, VERIFIED, OnStage, Walk, first_message
-from sqlgen.types import Catalog, Dialect, Limits, Rejection, Result, RetrievedContext, ValidatedQuery
+from sqlgen.types import (
+    Catalog,
+    Dialect,
+    Limits,
+    Rejection,
+    Result,
+    RetrievedContext,
+    ValidatedQuery,
+    VerifiedQuery,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -143,7 +152,7 @@ class Database:
         self._history = History(settings.home)
         self._generator = Model(generator, settings.model, lambda: self.adapters)
         self._driver = Once(self._open_driver)
-        self._embedder = Once(load_embedder)
+        self._embedder = Once(lambda: load_embedder(settings.embedder))
         self._schema = LiveSchema(
             settings,
             engine=engine,
@@ -406,6 +415,12 @@ class Database:
             outcome = self._schema.checked(sql, dialect, self._bound(policy_context))
             entry.fields |= _verdict_fields(outcome, sql)
         return outcome
+
+    def may_be_seen(self, sql: str) -> bool:
+        """False for SQL that names what the policy closes; it need not be right otherwise."""
+        self._check_open()
+        self._schema.current_catalog()
+        return self._schema.may_be_seen(VerifiedQuery("", sql, ""))
 
     def refresh(self, *, rebuild: bool = True) -> dict[str, object]:
         """Read the schema and its values anew and build the index from them; returns its status.

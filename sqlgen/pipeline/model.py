@@ -68,10 +68,16 @@ def load_chooser(info: ModelInfo) -> Chooser | None:
     return choice.load_chooser(info)
 
 
-def load_embedder() -> Embedder | None:
-    """The word vectors that ship; without them the index works by words alone."""
+def load_embedder(name: str | None = None) -> Embedder | None:
+    """A sentence-transformers model by name, else the word vectors that ship, else None: then words do alone.
+
+    Raises ModelUnavailable when a named model cannot be loaded.
+    """
     from sqlgen.generation.embedded import shipped_path
-    from sqlgen.retrieval.embedder import StaticEmbedder
+    from sqlgen.retrieval.embedder import SentenceEmbedder, StaticEmbedder
+
+    if name is not None:
+        return SentenceEmbedder(name)
 
     try:
         return StaticEmbedder(shipped_path())

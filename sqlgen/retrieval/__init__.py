@@ -1,6 +1,6 @@
 """What the model needs to see of a database for one question, found in an index beside it."""
 
-from sqlgen.retrieval.embedder import Embedder, StaticEmbedder
+from sqlgen.retrieval.embedder import Embedder, SentenceEmbedder, StaticEmbedder
 from sqlgen.retrieval.index import Index, SharedStore, default_index_path, open_index, read_status
 from sqlgen.retrieval.store import Budget
 
@@ -8,6 +8,7 @@ __all__ = [
     "Budget",
     "Embedder",
     "Index",
+    "SentenceEmbedder",
     "SharedStore",
     "StaticEmbedder",
     "default_index_path",

@@ -1,9 +1,10 @@
-"""Texts as vectors: the protocol, and the small static embedder that ships."""
+"""Texts as vectors: the protocol, the small static embedder that ships, and any sentence-transformers model."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embedder", "StaticEmbedder"]
+__all__ = ["Embedder", "SentenceEmbedder", "StaticEmbedder"]
 
 _BATCH = 4096
+_SENTENCES = 64
 
 
 class Embedder(Protocol):
@@ -89,3 +91,47 @@ class StaticEmbedder:
         lengths = np.linalg.norm(result, axis=1, keepdims=True)
         np.divide(result, lengths, out=result, where=lengths > 0)
         return result
+
+
+class SentenceEmbedder:
+    """A sentence-transformers model: a folder, or a name on its hub, which is downloaded on first use.
+
+    Raises ModelUnavailable when the library is not installed or the model cannot be loaded. A question
+    costs one pass through the model.
+    """
+
+    def __init__(self, name: str) -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise ModelUnavailable(
+                f"the embedder {name} needs sentence-transformers: pip install 'sqlgen[embedder]'"
+            ) from error
+        try:
+            self._model = SentenceTransformer(name)
+        except Exception as error:  # whatever torch, the hub and the model's files raise
+            reason = str(error).strip().split("\n")[0]
+            raise ModelUnavailable(f"the embedder {name} cannot be loaded: {reason}") from error
+        digest = hashlib.sha256(repr(self._model).encode())
+        for tensor in self._model.state_dict().values():
+            digest.update(tensor.float().cpu().numpy().tobytes())
+        self._id = "sentence-" + digest.hexdigest()[:16]
+        # A fast tokenizer must not be used by two threads at once.
+        self._lock = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        """The digest of the model's layers and weights."""
+        return self._id
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors as float32, shape (len(texts), d)."""
+        import numpy as np
+
+        if not texts:
+            return np.zeros((0, self._model.get_embedding_dimension() or 0), dtype=np.float32)
+        with self._lock:
+            rows = self._model.encode(
+                list(texts), batch_size=_SENTENCES, normalize_embeddings=True, show_progress_bar=False
+            )
+        return np.asarray(rows, dtype=np.float32)

@@ -22,7 +22,8 @@ from sqlgen.lock import exclusive
 from sqlgen.retrieval.budget import Costs, Found, cut_to_budget, fits_whole
 from sqlgen.retrieval.cells import find_cells
 from sqlgen.retrieval.embedder import Embedder
-from sqlgen.retrieval.ranking import CatalogView, Ranking, rank_tables
+from sqlgen.retrieval.ranking import DEFAULT_WEIGHTS, CatalogView, Ranking, Weights, rank_tables
+from sqlgen.retrieval.rerank import Evidence, load_reranker
 from sqlgen.retrieval.sqlite_store import is_ours, open_file, open_memory, remove_leftovers, write_file
 from sqlgen.retrieval.store import (
     COLUMN_NAME,
@@ -378,9 +379,21 @@ class Index:
         """What the index holds: sizes, time and format of the build; ``path`` is None in memory."""
         return _status(self._store)
 
-    def rank(self, text: str, *, limit: int = 20) -> tuple[TableSlice, ...]:
-        """The best ``limit`` tables, whole, best first, whatever the token budget."""
-        ranking = self._rank(bound_question(text))
+    def rank(
+        self,
+        text: str,
+        *,
+        limit: int = 20,
+        weights: Weights = DEFAULT_WEIGHTS,
+        rerank: bool = True,
+        study: Callable[[Evidence], object] | None = None,
+    ) -> tuple[TableSlice, ...]:
+        """The best ``limit`` tables, whole, best first, whatever the token budget.
+
+        ``weights`` and ``rerank`` leave steps out, to measure what each is worth; ``study`` is shown what
+        the reranker is.
+        """
+        ranking = self._rank(bound_question(text), weights, rerank, study)
         return tuple(self._table_slice(i, ranking) for i in self._full_order(ranking, limit))
 
     def retrieve(
@@ -419,19 +432,30 @@ class Index:
             found.append(Found(table, self._score(i, ranking), self._reason(i, ranking, whole), columns))
 
         def choose_values(kept: Mapping[str, set[str]]) -> tuple[ValueMatch, ...]:
+            shown = {i: (key, kept[key]) for i in order if (key := view.tables[i].key) in kept}
             hits = []
             for cell in ranking.cells:
-                key, name = view.tables[cell.table].key, view.column_name(cell.column)
-                if name in kept.get(key, ()):
-                    hits.append((key, name, cell.value, cell.start, cell.end))
+                if cell.table in shown:
+                    key, names = shown[cell.table]
+                    name = view.column_name(cell.column)
+                    if name in names:
+                        hits.append((key, name, cell.value, cell.start, cell.end))
             return choose_matches(hits, question)
 
         return cut_to_budget(found, token_budget, costs, choose_values)
 
-    def _rank(self, question: str) -> Ranking:
+    def _rank(
+        self,
+        question: str,
+        weights: Weights = DEFAULT_WEIGHTS,
+        rerank: bool = True,
+        study: Callable[[Evidence], object] | None = None,
+    ) -> Ranking:
         store, numbered = self._store, self._numbered
+        reranker = load_reranker() if rerank else None
+        how = partial(rank_tables, question, self._view, weights=weights, reranker=reranker, study=study)
         try:
-            return self._rank_with(numbered, question)
+            return self._rank_with(numbered, question, how)
         except (sqlite3.DatabaseError, BrokenStore) as error:
             _log.warning("the index broke while it was read (%s); it is built anew", error)
         with self._lock:
@@ -444,17 +468,17 @@ class Index:
                 store.close()
             store, numbered = self._store, self._numbered
         try:
-            return self._rank_with(numbered, question)
+            return self._rank_with(numbered, question, how)
         except (sqlite3.DatabaseError, BrokenStore) as error:
             raise IndexUnusable(f"the index {store.place} cannot be read: {error}; delete it") from error
 
-    def _rank_with(self, numbered: _Numbered, question: str) -> Ranking:
+    def _rank_with(self, numbered: _Numbered, question: str, how: Callable[..., Ranking]) -> Ranking:
         query_vector = None
         if self._embedder is not None and numbered.meta.embedder == self._embedder.id:
             query_vector = self._embedder.embed([question])[0]
             if self._vectors is None:
                 self._vectors = numbered.vectors()
-        return rank_tables(question, self._view, numbered, query_vector=query_vector, vectors=self._vectors)
+        return how(numbered, query_vector=query_vector, vectors=self._vectors)
 
     def _full_order(self, ranking: Ranking, limit: int) -> list[int]:
         """The ranked tables; when they are fewer than wanted, the best connected others follow."""

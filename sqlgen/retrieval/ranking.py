@@ -11,11 +11,13 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from sqlgen.catalog.naming import natural_name
 from sqlgen.retrieval.graph import JoinGraph
+from sqlgen.retrieval.rerank import Evidence, Reranker
 from sqlgen.retrieval.store import (
     COLUMN_COMMENT,
     COLUMN_NAME,
@@ -33,16 +35,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CatalogView", "CellHit", "Ranking", "Weights", "rank_tables"]
+__all__ = ["DEFAULT_WEIGHTS", "CatalogView", "CellHit", "Ranking", "Weights", "rank_tables"]
 
 # A word in more texts than half the tables tells little: only names of tables count for it.
 _POSTINGS_MIN = 400
-_POSTINGS_MAX = 2000
+_POSTINGS_MAX = 1000
 _CELLS_PER_QUESTION = 2000
 _NGRAMS_PER_QUESTION = 3000
 _SEEDS = 5
-_COLUMNS_LOOKED_UP = 20
+_COLUMNS_LOOKED_UP = 10
 _SHOWN = 3
+_NEAREST = 50
+_NEAREST_COLUMNS = 200
+_SIMILAR = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,9 @@ class Weights:
     neighbour: float = 0.3
     schema_mate: float = 0.9
     seed: float = 0.5
+
+
+DEFAULT_WEIGHTS = Weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,15 @@ class CatalogView:
         self.schemas: dict[str | None, list[int]] = defaultdict(list)
         for i, table in enumerate(catalog.tables):
             self.schemas[table.schema].append(i)
+        self._length_factors: dict[float, list[float]] = {}
         self._column_words = [0] * len(self.owner)
+
+    @cached_property
+    def owners(self) -> NDArray[np.int64]:
+        """``owner`` as an array."""
+        import numpy as np
+
+        return np.asarray(self.owner)
 
     def column_name(self, number: int) -> str:
         """The name of the column with this number."""
@@ -122,9 +138,12 @@ class CatalogView:
             self._column_words[number] = count
         return count
 
-    def length_factor(self, table: int, weight: float) -> float:
-        """What a word found in one of many columns is worth, at most 1."""
-        return 1 / max(1.0, 1 - weight + weight * len(self.tables[table].columns) / self.mean_columns)
+    def length_factors(self, weight: float) -> list[float]:
+        """For each table what a word found in one of its many columns is worth, at most 1."""
+        if weight not in self._length_factors:
+            shares = (len(table.columns) / self.mean_columns for table in self.tables)
+            self._length_factors[weight] = [1 / max(1.0, 1 - weight + weight * share) for share in shares]
+        return self._length_factors[weight]
 
     def by_connectivity(self) -> list[int]:
         """Table numbers, those that most others join first, then the larger ones."""
@@ -153,9 +172,14 @@ def rank_tables(
     *,
     query_vector: NDArray[np.float32] | None = None,
     vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
-    weights: Weights = Weights(),
+    weights: Weights = DEFAULT_WEIGHTS,
+    reranker: Reranker | None = None,
+    study: Callable[[Evidence], object] | None = None,
 ) -> Ranking:
-    """Rank the tables of a catalog for a question that is already cut to its bound."""
+    """Rank the tables of a catalog for a question that is already cut to its bound.
+
+    ``study`` is shown what the reranker is, to learn from it.
+    """
     terms = question_terms(question)
     limit = min(_POSTINGS_MAX, max(_POSTINGS_MIN, len(view.tables) // 2))
     postings = store.search([term.text for term in terms], limit)
@@ -205,19 +229,32 @@ def rank_tables(
         for t in found_terms:
             if weight > fields.get(t, 0.0):
                 fields[t] = weight
+    cell_terms: dict[int, set[int]] = defaultdict(set)
+    said = {
+        (start, end): (
+            question[start:end].lower(),
+            [t for t, term in enumerate(terms) if start <= term.start and term.end <= end],
+        )
+        for start, end in {(hit.start, hit.end) for hit in cells}
+    }
     for hit in cells:
-        exact = question[hit.start : hit.end].lower() == hit.value.lower()
-        for t, term in enumerate(terms):
-            if hit.start <= term.start and term.end <= hit.end:
-                note(column_fields[hit.column], t, weights.cell * (1.0 if exact else 0.8))
+        spelling, held = said[hit.start, hit.end]
+        weight = weights.cell if hit.value.lower() == spelling else 0.8 * weights.cell
+        cell_terms[hit.table].update(held)
+        fields = column_fields[hit.column]
+        for t in held:
+            if weight > fields.get(t, 0.0):
+                fields[t] = weight
 
+    owner, factors = view.owner, view.length_factors(weights.length)
     for number, fields in column_fields.items():
-        table = view.owner[number]
-        factor = view.length_factor(table, weights.length)
+        table = owner[number]
+        factor = factors[table]
         best = table_fields[table]
         for t, weight in fields.items():
-            if weight * factor > best.get(t, 0.0):
-                best[t] = weight * factor
+            weight *= factor
+            if weight > best.get(t, 0.0):
+                best[t] = weight
 
     rarity = _rarity(table_fields, len(terms), len(view.tables), cut_words)
     # A joined spelling that nothing holds is no part of what was asked.
@@ -231,12 +268,33 @@ def rank_tables(
         number: scale * sum(rarity[t] * weight for t, weight in fields.items())
         for number, fields in column_fields.items()
     }
-    similar = _add_vector_scores(scores, column_scores, view, query_vector, vectors, weights)
+    nearness = _add_vector_scores(scores, column_scores, view, query_vector, vectors, weights)
+    similar = set(sorted(nearness, key=lambda i: -nearness[i])[:_SIMILAR])
     own = dict(scores)
     schema_scores = _schema_scores(table_fields, rarity, scale, view)
     neighbour_of = _spread(scores, own, schema_scores, view, weights)
-    order = sorted(scores, key=lambda i: (-scores[i], i))
+    order = sorted(sorted(scores), key=scores.__getitem__, reverse=True)
     order, joined = _bring_join_tables(order, scores, own, view, weights)
+    if reranker is not None or study is not None:
+        evidence = Evidence(
+            view,
+            terms,
+            order,
+            scores,
+            own,
+            table_fields,
+            name_terms,
+            column_terms,
+            cell_terms,
+            [scale * r for r in rarity],
+            nearness,
+            schema_scores,
+            joined,
+        )
+        if study is not None:
+            study(evidence)
+        if reranker is not None:
+            order = _take_places(reranker.reorder(evidence), scores)
     for t in cut_words:
         gain = scale * rarity[t] * weights.column_name
         for table in order[:_COLUMNS_LOOKED_UP]:
@@ -262,6 +320,13 @@ def rank_tables(
         )
 
     return Ranking(order, scores, column_scores, cells, explain)
+
+
+def _take_places(order: list[int], scores: dict[int, float]) -> list[int]:
+    """``order`` as it is; a score then belongs to the place, so that scores never rise down the list."""
+    for table, score in zip(order, sorted((scores[i] for i in order), reverse=True), strict=True):
+        scores[table] = score
+    return order
 
 
 def _is_asked(terms: Sequence[Term], t: int, postings: Sequence[Sequence[tuple[int, int]]]) -> bool:
@@ -290,35 +355,46 @@ def _add_vector_scores(
     query_vector: NDArray[np.float32] | None,
     vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
     weights: Weights,
-) -> set[int]:
-    """Add how near in meaning tables and columns are; returns the nearest tables."""
-    if query_vector is None or vectors is None or not query_vector.any():
-        return set()
+) -> dict[int, float]:
+    """Add how near in meaning tables and columns are; returns that nearness (0 to 1) of the nearest tables."""
+    if query_vector is None or vectors is None or not weights.vector or not query_vector.any():
+        return {}
     import numpy as np
 
     table_vectors, column_vectors = vectors
     if not table_vectors.size:
-        return set()
+        return {}
     nearness = table_vectors @ query_vector
     if column_vectors.size:
         column_nearness = column_vectors @ query_vector
         best = np.full(len(nearness), -1.0, dtype=np.float32)
-        np.maximum.at(best, np.asarray(view.owner), column_nearness)
+        np.maximum.at(best, view.owners, column_nearness)
         nearness = np.maximum(nearness, 0.5 * (nearness + best))
         top = float(column_nearness.max())
         middle = float(column_nearness.mean())
         if top > middle:
-            for number in np.argsort(-column_nearness)[:200].tolist():
+            for number in _largest(column_nearness, _NEAREST_COLUMNS):
                 gain = (float(column_nearness[number]) - middle) / (top - middle)
                 column_scores[number] = column_scores.get(number, 0.0) + weights.vector * max(0.0, gain)
     top, middle = float(nearness.max()), float(nearness.mean())
-    nearest = np.argsort(-nearness)[:50].tolist()
+    nearest = _largest(nearness, _NEAREST)
     if top <= middle:
-        return set()
+        return {}
+    gains = {}
     for table in {*nearest, *scores}:
-        gain = (float(nearness[table]) - middle) / (top - middle)
-        scores[table] = scores.get(table, 0.0) + weights.vector * max(0.0, gain) ** 2
-    return set(nearest[:10])
+        gains[table] = max(0.0, (float(nearness[table]) - middle) / (top - middle))
+        scores[table] = scores.get(table, 0.0) + weights.vector * gains[table] ** 2
+    return gains
+
+
+def _largest(values: NDArray[np.float32], count: int) -> list[int]:
+    """Where the ``count`` largest values are, in no order."""
+    import numpy as np
+
+    if len(values) <= count:
+        return list(range(len(values)))
+    found: list[int] = np.argpartition(-values, count)[:count].tolist()
+    return found
 
 
 def _schema_scores(
@@ -356,10 +432,9 @@ def _spread(
                 helper[other] = table
     for table, gain in gains.items():
         scores[table] = scores.get(table, 0.0) + weights.neighbour * gain
-    for schema, explained in schema_scores.items():
-        for table in view.schemas[schema]:
-            if table in scores:
-                scores[table] += weights.schema_mate * explained
+    if schema_scores:
+        for table in scores:
+            scores[table] += weights.schema_mate * schema_scores.get(view.tables[table].schema, 0.0)
     return helper
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from sqlgen.errors import UsageError
 from sqlgen.eval import render_summary, run_from_options
-from sqlgen.eval.retrieval import gold_reads, union_catalog
+from sqlgen.eval.retrieval import STAGES, gold_reads, union_catalog
 from sqlgen.eval.suite import catalogs_of_tables_json
 from sqlgen.generation import ScriptedGenerator
 
@@ -71,3 +72,21 @@ def test_what_refused_gold_names(spider_files: Any) -> None:
     assert not passed
     assert tables == {"author", "book"}
     assert {"author.born", "book.title"} <= columns
+
+
+def test_stages_are_measured_one_by_one(spider_files: Any) -> None:
+    figures = measure(spider_files, stages=True)
+    rows = {row["stage"]: row for row in figures["stages"]}
+    assert list(rows) == [name for name, _, _ in STAGES]
+    # The last stage is what a question gets, and the database's two tables are among the union's four.
+    for name in ("recall", "complete_recall", "precision", "column_recall"):
+        assert rows["+ reranker"][name] == figures[name]
+        assert all(row[name]["20"] <= 1.0 for row in figures["stages"])
+    text = render_summary(figures)
+    assert "+ foreign keys" in text
+    assert text.count("words  ") == 3
+
+
+def test_stages_need_retrieval(spider_files: Any) -> None:
+    with pytest.raises(UsageError, match="--stages belongs to --retrieval"):
+        run_from_options("spider", **spider_files.options, stages=True)
