@@ -1,0 +1,49 @@
+"""HTTP/1.1 as uvicorn speaks it, with an end to clients that send their headers one byte at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = ["HEADERS_TIMEOUT_S", "TimedProtocol"]
+
+HEADERS_TIMEOUT_S = 10.0
+
+
+class TimedProtocol(H11Protocol):
+    """Closes a connection on which no whole request head arrived within ``headers_timeout_s``."""
+
+    headers_timeout_s = HEADERS_TIMEOUT_S
+    _too_late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; wait on where it is no whole head yet."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._too_late is None:
+            self._expect_head()
+
+    def on_response_complete(self) -> None:
+        """Between two requests uvicorn's own time limit counts."""
+        self._stop_waiting()
+        super().on_response_complete()
+
+    def _expect_head(self) -> None:
+        self._too_late = self.loop.call_later(self.headers_timeout_s, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
