@@ -5,23 +5,24 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sqlgen.config import Settings
 from sqlgen.errors import ConnectionFailed, DatabaseError, LimitReached, UsageError
 from sqlgen.eval.gold import GoldAnswers, GoldResult
 from sqlgen.eval.metrics import why_wrong
+from sqlgen.eval.modes import WITHOUT_RETRIEVAL, Mode, check_mode, fix_schema, fixed_context
 from sqlgen.eval.perturb import Perturbation, perturb_suite, restore_names
 from sqlgen.eval.report import Outcome, Report, provenance
 from sqlgen.eval.suite import GoldQuestion, Suite, SuiteDatabase
 from sqlgen.execution.compare import results_equal
 from sqlgen.generation import Generator
 from sqlgen.sql.exact_match import exact_set_match, hardness
-from sqlgen.types import Answer, Catalog, Dialect, Limits, Result
+from sqlgen.types import Answer, Catalog, Dialect, Limits, Result, RetrievedContext
 
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Mode", "Progress", "run_suite", "scratch_home", "suite_url"]
 
-Mode = Literal["hybrid", "retrieval-only", "finetune-only", "base"]
 Progress = Callable[[int, int, str], None]
 
 # Far above what a question needs, so that results are compared whole.
@@ -49,6 +49,7 @@ def run_suite(
     perturb: Perturbation | None = None,
     seed: int = 0,
     test_suite: Path | None = None,
+    fixed: Mapping[str, RetrievedContext] | None = None,
 ) -> Report:
     """Ask the questions of ``suite`` and report how many answers are right.
 
@@ -57,16 +58,16 @@ def run_suite(
     and its model loaded. ``limit`` spreads over the suite. ``progress(done, total, what)`` is called
     before each question. ``test_suite`` is a folder ``<db_id>/*.sqlite`` of further instances of the
     databases, on which right answers are compared again (Zhong et al. 2020). ``perturb`` asks a changed
-    suite, drawn with ``seed``, see ``sqlgen.eval.perturb``.
+    suite, drawn with ``seed``, see ``sqlgen.eval.perturb``. ``mode`` says which parts take part
+    (``sqlgen.eval.modes``); where retrieval doesn't, ``fixed`` is the schema that the model reads, by ``db_id``,
+    as it stood once, and the schema as it stands where nothing is given.
     Raises UsageError for a mode that this model has not, or what cannot be perturbed, and whatever keeps
     the run from going on: ConnectionFailed, ModelUnavailable.
     """
-    if mode != "hybrid":
-        raise UsageError(
-            f"mode {mode!r} needs a general model or a domain's adapter beside the shipped weights; "
-            "with these alone only 'hybrid' can be measured"
-        )
+    check_mode(mode, generator)
     settings = Settings() if settings is None else settings
+    if mode in WITHOUT_RETRIEVAL:
+        settings = replace(settings, knowledge=None)
     settings = replace(
         settings,
         db=None,
@@ -89,7 +90,12 @@ def run_suite(
                 by_database[question.db_id].append(position)
         for db_id, positions in by_database.items():
             place = suite.databases[db_id]
-            with _open(suite, place, settings, generator, test_suite) as judge:
+            with _open(suite, place, settings, generator, test_suite, mode) as judge:
+                if mode in WITHOUT_RETRIEVAL:
+                    known = (fixed or {}).get(db_id)
+                    fix_schema(
+                        judge.database, known or fixed_context(judge.database.catalog, generator.count_tokens)
+                    )
                 for position in positions:
                     if progress is not None:
                         progress(len(outcomes), len(questions), db_id)
@@ -143,16 +149,18 @@ def _open(
     settings: Settings,
     generator: Generator,
     test_suite: Path | None = None,
+    mode: Mode = "hybrid",
 ) -> Iterator[_Judge]:
     from sqlgen.catalog import load_catalog, open_engine
     from sqlgen.execution import open_driver
     from sqlgen.pipeline import connect
 
     url = suite_url(place, settings.home)
+    terms = suite.terms() if mode not in WITHOUT_RETRIEVAL else ()
     engine = open_engine(url)
     asked = open_engine(place.asked_url) if place.asked_url else engine
     try:
-        with connect(asked, settings=settings, generator=generator, terms=suite.terms()) as database:
+        with connect(asked, settings=settings, generator=generator, terms=terms) as database:
             database.warm()
             database.refresh(rebuild=False)
             limits = Limits(timeout_s=settings.timeout_s, max_rows=settings.max_rows)

@@ -45,7 +45,7 @@ _FOLDER = Path(__file__).parent / "suites"
 _SUITE_KEYS = frozenset(
     {
         "name", "title", "format", "licence", "source", "home_variable", "questions", "tables", "databases",
-        "database", "glossary", "demo", "version", "sha256", "union", "change",
+        "database", "glossary", "demo", "version", "sha256", "union",
     }
 )  # fmt: skip
 # What a file of golden questions may say besides them; its paths count from its own folder.
@@ -103,8 +103,7 @@ class Suite:
     """Questions, databases and where they come from. ``files`` maps a file's role to its path.
 
     ``version`` is that of the questions, ``sha256`` what their file has to hash to, '' where nobody said.
-    ``union`` says that all databases are asked as one catalog; ``change`` is the file of what becomes of the schema
-    in ``sqlgen.eval.ablation``.
+    ``union`` says that all databases are asked as one catalog.
     """
 
     name: str
@@ -119,7 +118,6 @@ class Suite:
     version: str = ""
     sha256: str = ""
     union: bool = False
-    change: Path | None = None
 
     def sample(self, limit: int | None) -> tuple[GoldQuestion, ...]:
         """At most ``limit`` questions, spread evenly over the suite, in its order.
@@ -198,7 +196,6 @@ def load_suite(
         "tables": tables or _place(settings, "tables", home),
         "databases": databases or _place(settings, "databases", home),
         "glossary": _place(settings, "glossary", home),
-        "change": _place(settings, "change", home) if packaged is None else _beside(settings, packaged),
     }
     paths = {role: Path(path).expanduser() for role, path in found.items() if path is not None}
     chosen = format or settings.get("format") or _guess_format(paths.get("questions"))
@@ -262,7 +259,6 @@ def load_suite(
         files=files,
         sha256=sha256,
         union=bool(settings.get("union", False)),
-        change=paths.get("change"),
     )
 
 
@@ -298,11 +294,6 @@ def _place(settings: Mapping[str, Any], role: str, home: Path | None) -> Path | 
     if text.startswith("schemas:"):
         return _schemas_folder() / text.removeprefix("schemas:")
     return home / text if home is not None else None
-
-
-def _beside(settings: Mapping[str, Any], packaged: Path) -> Path | None:
-    text = settings.get("change")
-    return packaged.parent / text if isinstance(text, str) else None
 
 
 def _schemas_folder() -> Path:

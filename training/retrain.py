@@ -27,7 +27,7 @@ from sqlgen.training.weights import write_changed
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
 
-__all__ = ["Retrained", "retrain"]
+__all__ = ["Retrained", "replay_examples", "retrain"]
 
 _LEAST_PAIRS = 10
 _SYNTHETIC = 400
@@ -90,7 +90,7 @@ def retrain(
             base,
             [(found[n][1], found[n][0].weight) for n in roles["learn"]],
             [found[n][1] for n in roles["watch"]],
-            _replay(recipe.seed),
+            replay_examples(recipe.seed),
             made / ADAPTER_FILE,
             recipe=recipe,
             checkpoint=checkpoint,
@@ -130,7 +130,7 @@ def retrain(
     return Retrained(entry, wins, report, learned, counts, dict(dropped), len(adapter))
 
 
-def _replay(seed: int) -> list[Any]:
+def replay_examples(seed: int) -> list[Any]:
     """General examples against forgetting: the authored ones, and made ones over random businesses."""
     made = synthesize(list(business_domains(8, seed=seed)), _SYNTHETIC, seed=seed)
     examples = [*authored_examples(authored_folder()), *(example for _, example in made)]

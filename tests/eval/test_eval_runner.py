@@ -245,8 +245,8 @@ def test_indexes_stay_in_the_home_that_was_given(spider_files: Any, tmp_path: Pa
 
 
 def test_other_modes_say_what_they_need(spider_files: Any) -> None:
-    with pytest.raises(UsageError, match="'base' needs a general model"):
-        run(spider_files, {}, mode="base")
+    with pytest.raises(UsageError, match="needs an adapter"):
+        run(spider_files, {}, mode="finetune-only")
 
 
 def test_progress_reaches_the_end(spider_files: Any) -> None:
