@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
+import sqlgen
 from sqlgen.generation.scripted import ScriptedGenerator
+from sqlgen.policy import read_policy
+from sqlgen.serve.app import create_app
+from sqlgen.serve.settings import ServeSettings, read_serve
+
+Open = Callable[..., Any]
 
 SCRIPT = {
     "How many orders?": ["SELECT COUNT(*) AS n FROM orders"],
@@ -46,3 +56,27 @@ def generator() -> ScriptedGenerator:
 @pytest.fixture
 def policy() -> Mapping[str, object]:
     return {"row_filters": {"orders": "region = :region"}, "deny_columns": ["staff.salary"]}
+
+
+@pytest.fixture
+def opened(shop: str, generator: Any, tmp_path: Path) -> Open:
+    """A function that opens a client of a service with other settings."""
+
+    @contextmanager
+    def open_client(
+        serve: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        policy: Mapping[str, object] | None = None,
+        **settings: Any,
+    ) -> Iterator[TestClient]:
+        made = sqlgen.Settings(home=tmp_path / "home", policy=read_policy(policy or {}), **settings)
+        opening = partial(sqlgen.connect, shop, settings=made, generator=generator)
+        app = create_app(opening, made, read_serve(serve) if serve else ServeSettings())
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        with TestClient(
+            app, base_url="http://localhost", headers=headers, raise_server_exceptions=False
+        ) as client:
+            yield client
+
+    return open_client
