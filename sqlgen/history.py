@@ -180,7 +180,7 @@ def line_of(
         database,
         url,
         answer.dialect,
-        answer.question.text,
+        answer.question.in_full or answer.question.text,
         answer.status,
         answer.sql,
         answer.confidence,

@@ -16,7 +16,16 @@ ROWS = (
     {"policy"},
     {"audit", "config", "journal", "lock", "trees"},
     {"sql", "catalog", "knowledge", "history", "export", "registry", "store"},
-    {"retrieval", "generation", "validation", "execution", "enforcement", "drift", "presentation"},
+    {
+        "retrieval",
+        "generation",
+        "validation",
+        "execution",
+        "enforcement",
+        "drift",
+        "followup",
+        "presentation",
+    },
     {"pipeline"},
     {"demo", "cli"},
     {"serve"},
@@ -99,7 +108,9 @@ def test_libraries_stay_behind_their_doors(path: Path) -> None:
         if root in HUB_ONLY:
             assert path == PACKAGE / "generation" / "hub.py", f"{path} imports {name}"
     for name in imported(path, top_level_only=True):
-        assert name.split(".")[0] not in DRIVERS | HUB_ONLY | {"sentence_transformers"}, f"{path} imports {name} at the top"
+        assert name.split(".")[0] not in DRIVERS | HUB_ONLY | {"sentence_transformers"}, (
+            f"{path} imports {name} at the top"
+        )
 
 
 def test_only_validation_builds_a_validated_query() -> None:

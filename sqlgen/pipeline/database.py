@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -235,6 +235,7 @@ class Database:
         timeout_s: float | None = None,
         policy_context: Mapping[str, Any] | None = None,
         on_stage: OnStage | None = None,
+        history: Sequence[tuple[str, str]] = (),
     ) -> Reply:
         """Answer a question in plain words.
 
@@ -243,6 +244,8 @@ class Database:
         ``error`` (the database refused every query that passed). With ``execute=False``, or without a
         database, an answered question has SQL and no result. ``policy_context`` gives values for the names in
         the policy's row filters, for this question. ``on_stage`` is told the name of each stage as it begins.
+        ``history`` holds the earlier (question, SQL) turns of a conversation, oldest first: "only in Germany" then goes on
+        from the last one. ``Reply.ask`` and ``Reply.turns`` make it.
         Raises UsageError for a text that is no question, ConnectionFailed, EmptyDatabase, LimitReached, ModelUnavailable.
         """
         self._check_open()
@@ -253,10 +256,10 @@ class Database:
             text = check_question(text)
             self.warm(execute=execute)
             context = self._schema.enforcement.context(self._bound(policy_context))
-            reply = self.walk.answer(text, limits, beams, execute, context, on_stage)
+            reply = self.walk.answer(text, limits, beams, execute, context, on_stage, history)
             # A schema that changed between reading it and running the query deserves one fresh attempt.
             if reply.status == "error" and self._schema.has_drifted():
-                reply = self.walk.answer(text, limits, beams, execute, context, on_stage)
+                reply = self.walk.answer(text, limits, beams, execute, context, on_stage, history)
             entry.fields |= _audited_fields(reply)
         object.__setattr__(reply, "_database", self)
         self._keep(reply)

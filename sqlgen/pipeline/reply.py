@@ -21,6 +21,23 @@ class Reply(Answer):
 
     __slots__ = ("_database", "_written")
 
+    @property
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """The conversation up to this answer, as ``Database.ask`` takes it; an answer without SQL adds nothing."""
+        before = self.question.history
+        sql = getattr(self, "_written", "") or self.sql
+        if self.status != "answered" or not sql:
+            return before
+        return (*before, (self.question.in_full or self.question.text, sql))
+
+    def ask(self, text: str, **options: Any) -> Reply:
+        """Go on from this answer: "only in Germany", "by month instead", "and for 2024?", "how many are there?".
+
+        What can be changed in the query by rule is; else the model reads the question with what it refers to. A
+        question that stands alone is answered alone. ``options`` are those of ``Database.ask``.
+        """
+        return self._home().ask(text, history=self.turns, **options)
+
     def accept(self) -> None:
         """Say that this answer is right: from now on its question is answered by its SQL, and retraining learns it.
 

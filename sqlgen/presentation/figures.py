@@ -56,8 +56,9 @@ def _number(value: int | float | decimal.Decimal, column: OutputColumn) -> str |
     if meaning in ("count", "number"):
         if isinstance(value, int) or value == int(value):
             return f"{int(value):,}"
-        places = 2 if abs(value) >= 1 else 4
-        return f"{value:,.{places}f}".rstrip("0").rstrip(".") if abs(value) >= 1e-4 else None
+        size = abs(float(value))
+        places = 2 if size >= 1 else 4
+        return f"{value:,.{places}f}".rstrip("0").rstrip(".") if size >= 1e-4 else None
     return None
 
 
