@@ -102,6 +102,7 @@ def _listen(serve: ServeSettings) -> None:
         ws="none",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=serve.idle_timeout_s,
         timeout_graceful_shutdown=serve.shutdown_s,
         log_level="warning",
     )

@@ -6,15 +6,12 @@ import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["HEADERS_TIMEOUT_S", "TimedProtocol"]
-
-HEADERS_TIMEOUT_S = 10.0
+__all__ = ["TimedProtocol"]
 
 
 class TimedProtocol(H11Protocol):
-    """Closes a connection on which no whole request head arrived within ``headers_timeout_s``."""
+    """Closes a connection on which no whole request head arrived within the keep-alive time."""
 
-    headers_timeout_s = HEADERS_TIMEOUT_S
     _too_late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,7 +38,7 @@ class TimedProtocol(H11Protocol):
         super().on_response_complete()
 
     def _expect_head(self) -> None:
-        self._too_late = self.loop.call_later(self.headers_timeout_s, self.transport.close)
+        self._too_late = self.loop.call_later(self.timeout_keep_alive, self.transport.close)
 
     def _stop_waiting(self) -> None:
         if self._too_late is not None:

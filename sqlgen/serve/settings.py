@@ -39,10 +39,11 @@ class ServeSettings:
     """What [serve] may set.
 
     ``running`` questions are worked on at a time in each worker process and ``waiting`` may wait; one more
-    is refused at once. ``rate_per_minute`` bounds the requests of one key over all workers. A request has at
-    most ``max_body_bytes``, has to arrive within ``read_timeout_s`` and is answered within
-    ``answer_timeout_s``; on SIGTERM what was accepted has ``shutdown_s`` to end. ``hosts`` are the names under
-    which the service may be addressed, ``cors_origins`` the origins of other pages that may call it.
+    is refused at once. ``rate_per_minute`` bounds the requests of one key over all workers. The head of a
+    request has to arrive within ``idle_timeout_s``, its body of at most ``max_body_bytes`` within
+    ``read_timeout_s``, and the answer is given up after ``answer_timeout_s``; on SIGTERM what was accepted
+    has ``shutdown_s`` to end. ``hosts`` are the names under which the service may be addressed,
+    ``cors_origins`` the origins of other pages that may call it.
 
     >>> ServeSettings().cors_origins, ServeSettings().keys
     ((), ())
@@ -55,6 +56,7 @@ class ServeSettings:
     waiting: int = 64
     rate_per_minute: float | None = None
     max_body_bytes: int = 65_536
+    idle_timeout_s: int = 10
     read_timeout_s: float = 10.0
     answer_timeout_s: float = 60.0
     shutdown_s: int = 60
@@ -161,6 +163,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "waiting": _number(0, 100_000, whole=True),
     "rate_per_minute": _rate,
     "max_body_bytes": _number(1_000, 2**30, whole=True),
+    "idle_timeout_s": _number(1, 3_600, whole=True),
     "read_timeout_s": _number(0.05, 3_600),
     "answer_timeout_s": _number(0.05, 86_400),
     "shutdown_s": _number(1, 86_400, whole=True),
