@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main"]
+__all__ = ["main", "random_decoder"]
 
 _PROMPT, _WRITTEN = 400, 40
 
 
-def _decoder() -> Any:
+def random_decoder() -> Any:
     """A callable that generates once, and its number of parameters."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -69,7 +69,7 @@ def main() -> None:
     torch.set_num_threads(2)
     lines = [line for line in args.questions.read_text("utf-8").splitlines() if line.strip()]
     asked = [json.loads(line)["question"] if line.startswith("{") else line for line in lines]
-    generate, parameters = _decoder()
+    generate, parameters = random_decoder()
     ours: list[float] = []
     theirs: list[float] = []
     with sqlgen.connect(args.db) as database:

@@ -7,6 +7,7 @@ import sqlite3
 import tomllib
 import xml.etree.ElementTree as ET
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,10 @@ def test_intervals_cover_what_chance_may_do() -> None:
 def test_one_tiny_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sqlgen.training import retrain
+    from sqlgen.training import adapt, retrain
 
     monkeypatch.setattr(retrain, "replay_examples", lambda seed: [])
+    monkeypatch.setattr(adapt, "Recipe", partial(adapt.Recipe, batch=1, rank=2, alpha=4))
     options = [
         "--out",
         str(tmp_path),
