@@ -261,7 +261,7 @@ class LiveSchema:
         ``proposal`` is the query under the new names, checked.
         """
         from sqlgen.catalog.drift import read_renames
-        from sqlgen.drift import Broken, broken_queries
+        from sqlgen.drift import Broken, broken_queries, proposal_for
         from sqlgen.knowledge import Term, Verified
 
         catalog = self.current_catalog()
@@ -274,7 +274,9 @@ class LiveSchema:
             objection = self.objection(entry.item) if isinstance(entry.item, Term) else None
             if objection is not None:
                 kind = "metric" if getattr(entry.item, "is_metric", False) else "term"
-                broken.append(Broken(entry.id, kind, objection.sql, objection.findings[0].message))
+                why = objection.findings[0].message
+                proposal = proposal_for(objection.sql, self.checked, catalog, self.dialect, renames)
+                broken.append(Broken(entry.id, kind, objection.sql, why, proposal))
         return broken
 
     def described_catalog(self, catalog: Catalog) -> Catalog:

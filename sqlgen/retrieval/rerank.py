@@ -187,8 +187,6 @@ class Reranker:
 
 
 @lru_cache(maxsize=1)
-def load_reranker() -> Reranker | None:
+def load_reranker() -> Reranker:
     """The reranker that ships."""
-    if not (files("sqlgen.retrieval") / "rerank.json").is_file():
-        return None
     return Reranker.of(json.loads((files("sqlgen.retrieval") / "rerank.json").read_text("utf-8")))

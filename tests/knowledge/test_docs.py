@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,39 @@ def test_the_page_is_true(
     listed = capsys.readouterr().out
     for name in ("metric:revenue", "term:open-order", "term:repeat-customer", "document:handbook"):
         assert name in listed
+
+
+def test_a_renamed_column_is_reported_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = tmp_path / "shop.db"
+    demo.build_retail(shop, scale=0.01)
+    monkeypatch.setenv("SQLGEN_DB", f"sqlite:///{shop}")
+    monkeypatch.chdir(tmp_path)
+    sql = "SELECT COUNT(*) FROM orders WHERE total_amount > 100"
+    (tmp_path / "golden.jsonl").write_text(json.dumps({"id": "large-orders", "sql": sql}))
+    (tmp_path / "descriptions.toml").write_text(
+        '[orders]\ndescription = "purchases"\ncolumns.total_amount = "in dubloons"\n'
+    )
+    metric = ["knowledge", "add", "metric", "revenue", "SUM(orders.total_amount)"]
+    assert main([*metric, "--filter", "orders.status <> 'cancelled'"]) == 0
+    assert main(["knowledge", "import", "descriptions.toml"]) == 0
+    assert main(["retrieve", "orders"]) == 0
+    with closing(sqlite3.connect(shop)) as connection:
+        connection.execute("ALTER TABLE orders RENAME COLUMN total_amount TO gross_amount")
+        connection.commit()
+    capsys.readouterr()
+    assert main(["index", "status", "--queries", "golden.jsonl"]) == 0
+    page = re.search(r"```console\n(.*?)```", PAGE.read_text("utf-8"), re.S)
+    assert page is not None
+    shown = [line for line in page.group(1).splitlines() if line[:1] not in ("$", "…", "")]
+    assert len(shown) == 9
+    printed = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    assert [line for line in shown if " ".join(line.split()) not in printed] == []
+    # the description went along
+    assert main(["retrieve", "--format", "json", "in dubloons"]) == 0
+    found = json.loads(capsys.readouterr().out)["tables"][0]
+    assert (found["name"], found["reason"]) == ("orders", "description or sample matches 'dubloons'")
 
 
 def test_the_shipped_folder_imports_into_the_demo_without_loss(
