@@ -37,6 +37,8 @@ ONLY_IN = {
     "sqlglot": {"sql"},
     "click": {"cli"},
     "rich": {"cli"},
+    "prompt_toolkit": {"cli"},
+    "IPython": {"notebook"},
     "fastapi": {"serve"},
     "mcp": {"serve"},
     "prometheus_client": {"serve"},

@@ -32,6 +32,7 @@ from sqlgen.cli.shared import (
     stdin_text,
     words_of,
 )
+from sqlgen.cli.shell import shell
 from sqlgen.cli.train import models, train
 from sqlgen.errors import SqlgenError, UsageError
 from sqlgen.types import Dialect, Finding, Rejection, ValidatedQuery
@@ -521,6 +522,7 @@ root.add_command(history)
 root.add_command(knowledge)
 root.add_command(train)
 root.add_command(models)
+root.add_command(shell)
 root.add_command(logs)
 root.add_command(serve)
 root.add_command(mcp)

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _NARROWEST_COLUMN = 6
+_MOST_BESIDE = 20
 
 
 def _console() -> Console | None:
@@ -54,12 +55,18 @@ def heading(text: str) -> None:
     _line(one_line(text), "bold cyan")
 
 
-def print_answer(answer: Answer, *, chart: bool = False) -> None:
-    """SQL, result, citations, confidence and timings; with ``chart`` bars under the table."""
+def print_answer(answer: Answer, *, chart: bool = False, reading: bool = False) -> None:
+    """SQL, result, citations, confidence and timings; with ``chart`` bars, with ``reading`` the query in words."""
+    if reading and answer.reading:
+        _line(one_line(answer.reading), "italic")
+        print()
     print_sql(answer.sql)
     print()
     result = answer.result
-    if result is not None:
+    if answer.alternatives:
+        _print_alternatives(answer)
+        print()
+    elif result is not None:
         print_rows([column.name for column in result.columns], result.rows, answer.columns)
         count = len(result.rows)
         shown = f"({count} row{'' if count == 1 else 's'})"
@@ -71,6 +78,9 @@ def print_answer(answer: Answer, *, chart: bool = False) -> None:
         if chart:
             print_chart(answer)
             print()
+    if reading:
+        for assumption in answer.assumptions:
+            _line(f"assumes  {one_line(assumption)}", "dim")
     rests = _rests_on(answer.citations)
     if rests:
         _line(f"rests on  {rests}", "dim")
@@ -82,6 +92,30 @@ def print_answer(answer: Answer, *, chart: bool = False) -> None:
     if answer.message:
         _line(f"note  {one_line(answer.message)}", "yellow")
     _line(_footer(answer), "dim")
+
+
+def _print_alternatives(answer: Answer) -> None:
+    """The answers to two readings, side by side where the terminal is wide enough, and the question between them."""
+    _line(f"It could mean two things: {one_line(answer.choice)}", "bold yellow")
+    console = _console()
+    blocks = []
+    for number, alternative in enumerate(answer.alternatives, start=1):
+        rows = alternative.result.rows[: _MOST_BESIDE if console else None]
+        text = plain_table([c.name for c in alternative.result.columns], rows)
+        more = len(alternative.result.rows) - len(rows)
+        text += f"… {more:,} more rows\n" if more > 0 else ""
+        blocks.append(f"{number}. {one_line(alternative.label)}\n{text}")
+    widths = [max(map(cell_width, block.splitlines())) for block in blocks]
+    room = console.width if console else 80
+    if sum(widths) + 4 > room:
+        for block in blocks:
+            _line(block)
+        return
+    left, right = (block.splitlines() for block in blocks)
+    for i in range(max(len(left), len(right))):
+        beside = left[i] if i < len(left) else ""
+        padded = beside + " " * (widths[0] - cell_width(beside))
+        _line(f"{padded}    {right[i] if i < len(right) else ''}".rstrip())
 
 
 def print_chart(answer: Answer) -> None:

@@ -156,6 +156,10 @@ class Contest:
         current_entry().add_run(query.sql, "ok", len(result.rows), result.elapsed_s)
         return replace(result, notes=(*result.notes, note)) if note else result
 
+    def run_again(self, query: ValidatedQuery, limits: Limits) -> Result:
+        """The rows of one more query, as ``run`` gives them."""
+        return self.run(self._driver.get(), query, limits)
+
     def require_cheap(self, driver: Driver, query: ValidatedQuery, limits: Limits) -> Finding | None:
         """LimitReached for a query that the planner finds too costly; a note when it may run all the same."""
         settings = self._settings

@@ -207,6 +207,11 @@ class Database:
         return self._history
 
     @property
+    def keeps_history(self) -> bool:
+        """Whether answers and verdicts are kept under ``home``."""
+        return self._settings.history
+
+    @property
     def identity(self) -> str:
         """What tells this database apart in the history."""
         return "memory" if self._schema.is_in_memory() else self._schema.folder().name

@@ -38,6 +38,14 @@ class Reply(Answer):
         """
         return self._home().ask(text, history=self.turns, **options)
 
+    def pick(self, number: int) -> Reply:
+        """Settle which of the ``alternatives`` was meant, counted from 1: it answers this question from now on."""
+        if not 1 <= number <= len(self.alternatives):
+            offered = f"1 to {len(self.alternatives)}" if self.alternatives else "none"
+            raise UsageError(f"readings to pick from: {offered}")
+        self.correct(self.alternatives[number - 1].sql)
+        return self._home().ask(self.question.text, history=self.question.history)
+
     def accept(self) -> None:
         """Say that this answer is right: from now on its question is answered by its SQL, and retraining learns it.
 

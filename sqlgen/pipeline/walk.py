@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sqlgen.config import Settings
+from sqlgen.pipeline.alternatives import alternatives
 from sqlgen.pipeline.choose import Allowed, Contest, confidence_of
 from sqlgen.pipeline.model import Model
 from sqlgen.pipeline.reply import Reply
 from sqlgen.pipeline.schema import LiveSchema
 from sqlgen.types import (
+    Alternative,
     Candidate,
     Catalog,
     Citation,
@@ -215,6 +217,10 @@ class Walk:
             chosen, result, failures = self._contest.choose(
                 scene.text, scene.context, allowed, limits, execute, p_unanswerable
             )
+            choice: str = ""
+            readings: tuple[Alternative, ...] = ()
+            if chosen is not None and result is not None:
+                choice, readings = alternatives(self._contest, chosen, result, allowed, limits, catalog)
         if chosen is None:
             return reply(
                 "error",
@@ -242,6 +248,8 @@ class Walk:
                 "answered",
                 sql=chosen.query.sql,
                 result=result,
+                choice=choice,
+                alternatives=readings,
                 confidence=chosen.confidence,
                 candidates=judged,
                 findings=result.notes if result else (),
