@@ -35,6 +35,7 @@ Sql = Annotated[
     str, Field(description="One statement, a query, in the database's dialect.", max_length=60_000)
 ]
 QuestionText = Annotated[str, Field(description="A question in plain words.", max_length=8192)]
+AnswerId = Annotated[str, Field(description="From an answer of yours.", pattern="^[0-9a-f]{8,64}$")]
 Rows = Annotated[int, Field(description="Rows at most.", ge=1, le=10_000)]
 
 
@@ -61,10 +62,20 @@ def make_server(
         return found
 
     @server.tool(annotations=_READS)
-    async def ask(question: QuestionText, context: Context, max_rows: Rows = _ROWS) -> dict[str, Any]:
+    async def ask(
+        question: QuestionText,
+        context: Context,
+        max_rows: Rows = _ROWS,
+        follows: Annotated[
+            list[AnswerId],
+            Field(description="Answers that the question goes on from, oldest first.", max_length=20),
+        ] = [],  # noqa: B006  never changed; the SDK reads the default
+    ) -> dict[str, Any]:
         """Answer a question: status, SQL, rows, confidence, warnings, citations, and an answer_id for feedback."""
         asker = who(context)
-        return await worked(lambda: service().ask(asker, question, max_rows=max_rows).to_dict())
+        return await worked(
+            lambda: service().ask(asker, question, max_rows=max_rows, follows=follows).to_dict()
+        )
 
     @server.tool(annotations=_READS)
     async def search_schema(
@@ -90,7 +101,7 @@ def make_server(
 
     @server.tool(annotations=_LEARNS)
     async def feedback(
-        answer_id: Annotated[str, Field(description="From an answer of yours.", pattern="^[0-9a-f]{8,64}$")],
+        answer_id: AnswerId,
         context: Context,
         verdict: Literal["right", "wrong"] | None = None,
         sql: Sql | None = None,

@@ -47,6 +47,7 @@ _OUT_OF_ORDER = (ConfigError, ConnectionFailed, ModelUnavailable, IndexUnusable,
 Made = TypeVar("Made")
 QuestionText = Annotated[str, Field(min_length=1, max_length=8192, description="In plain words.")]
 SqlText = Annotated[str, Field(min_length=1, max_length=60_000, description="One statement, a query.")]
+AnswerId = Annotated[str, Field(pattern="^[0-9a-f]{8,64}$", description="From an answer of yours.")]
 MaxRows = Annotated[int | None, Field(ge=1, le=1_000_000, description="Fewer rows than the service's limit.")]
 TimeoutS = Annotated[
     float | None, Field(gt=0, le=86_400, description="Less time than the service's limit, in seconds.")
@@ -58,10 +59,15 @@ class _Body(BaseModel):
 
 
 class AskBody(_Body):
-    """A question. Without ``execute`` the answer has SQL and no rows."""
+    """A question, and the answers that it goes on from ("only in Germany"), oldest first.
+
+    Without ``execute`` the answer has SQL and no rows; with ``chart`` a Vega-Lite specification, or null where none fits.
+    """
 
     question: QuestionText
+    follows: Annotated[list[AnswerId], Field(max_length=20)] = []
     execute: bool = True
+    chart: bool = False
     max_rows: MaxRows = None
     timeout_s: TimeoutS = None
 
@@ -90,7 +96,7 @@ class RetrieveBody(_Body):
 class FeedbackBody(_Body):
     """A verdict on an answer, or the right SQL: one of the two."""
 
-    answer_id: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")]
+    answer_id: AnswerId
     verdict: Literal["right", "wrong"] | None = None
     sql: SqlText | None = None
 
@@ -205,7 +211,7 @@ def create_app(
         if media is None:
             raise HTTPException(406, f"this answers as {JSON}, {CSV} or {ARROW}")
         work = _asking(state.service, _caller(request), body)
-        return await state.turns.take(lambda: _rendered(work(), media))
+        return await state.turns.take(lambda: _rendered(work(), media, body.chart))
 
     @app.post("/ask/stream", response_class=StreamingResponse)
     async def ask_stream(request: Request, body: AskBody) -> StreamingResponse:
@@ -218,7 +224,7 @@ def create_app(
 
         future = state.turns.submit(_asking(state.service, _caller(request), body, tell))
         return StreamingResponse(
-            _event_lines(state.turns, future, events),
+            _event_lines(state.turns, future, events, body.chart),
             media_type="text/event-stream",
             headers={"x-accel-buffering": "no"},
         )
@@ -326,13 +332,18 @@ def _asking(
         max_rows=body.max_rows,
         timeout_s=body.timeout_s,
         on_stage=on_stage,
+        follows=body.follows,
     )
 
 
-def _rendered(reply: Reply, media: str) -> Response:
+def _document(reply: Reply, chart: bool) -> dict[str, Any]:
+    return {**reply.to_dict(), "chart": reply.chart()} if chart else reply.to_dict()
+
+
+def _rendered(reply: Reply, media: str, chart: bool) -> Response:
     """The answer as the caller wants it; one without rows is JSON whatever was wanted, with status 422."""
     if media == JSON:
-        return JSONResponse(reply.to_dict())
+        return JSONResponse(_document(reply, chart))
     if reply.result is None:
         return JSONResponse(reply.to_dict(), 422)
     content = csv_bytes(reply.result) if media == CSV else arrow_bytes(reply.result)
@@ -342,11 +353,11 @@ def _rendered(reply: Reply, media: str) -> Response:
 
 
 async def _event_lines(
-    turns: Turns, future: Future[Reply], events: asyncio.Queue[tuple[str, Any]]
+    turns: Turns, future: Future[Reply], events: asyncio.Queue[tuple[str, Any]], chart: bool
 ) -> AsyncIterator[str]:
     async def finish() -> tuple[str, Any]:
         try:
-            return "answer", (await turns.result(future)).to_dict()
+            return "answer", _document(await turns.result(future), chart)
         except Exception as error:  # noqa: BLE001  told to the caller in the stream
             return "error", _explained(error)[1]
 

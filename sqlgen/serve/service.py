@@ -6,6 +6,7 @@ alone, which check it under the caller's policy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,8 +50,15 @@ class Service:
         max_rows: int | None = None,
         timeout_s: float | None = None,
         on_stage: OnStage | None = None,
+        follows: Sequence[str] = (),
     ) -> Reply:
-        """The answer to a question; limits only become narrower than the settings'."""
+        """The answer to a question; limits only become narrower than the settings'.
+
+        ``follows`` are the ids of the caller's own answers that it goes on from, oldest first; NotFound for others.
+        """
+        turns = [
+            (line.question, line.written or line.sql) for line in (self._own_line(caller, i) for i in follows)
+        ]
         with span("sqlgen.ask") as note:
             reply = self._for(caller).ask(
                 question,
@@ -58,6 +66,7 @@ class Service:
                 max_rows=self._rows(max_rows),
                 timeout_s=self._time_s(timeout_s),
                 on_stage=on_stage,
+                history=[turn for turn in turns if turn[1]],
             )
             describe(note, reply)
         metrics.count_answer(reply)

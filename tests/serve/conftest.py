@@ -26,6 +26,7 @@ SCRIPT = {
     "Orders of the US?": ["SELECT id FROM orders WHERE region = 'US' OR 1 = 1"],
     "Who earns what?": ["SELECT name, salary FROM staff"],
     "Break it": ["DELETE FROM orders"],
+    "Total by region?": ["SELECT region, SUM(total) AS total FROM orders GROUP BY region"],
     "What is odd?": ["SELECT note FROM orders ORDER BY id"],
 }
 
