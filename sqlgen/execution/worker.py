@@ -15,7 +15,7 @@ import marshal
 import os
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False  # spares the start-up the import of typing
 if TYPE_CHECKING:
@@ -410,6 +410,7 @@ def duckdb_query(connection: Any, sql: str, timeout_s: float) -> Iterator[tuple[
     clock = Clock(timeout_s)
     out_of_time = threading.Event()
     done = threading.Event()
+    undo: list[str] = []
 
     def watch() -> None:
         # the deadline of a stream moves on with every batch
@@ -425,8 +426,14 @@ def duckdb_query(connection: Any, sql: str, timeout_s: float) -> Iterator[tuple[
         statements = connection.extract_statements(sql)
         if len(statements) != 1:
             raise Failure("query", f"one statement is allowed, got {len(statements)}")
-        if statements[0].type.name not in ("SELECT", "EXPLAIN"):
-            raise Failure("query", f"only queries run, this is {statements[0].type.name}")
+        kind = statements[0].type.name
+        # A PIVOT over values of the data is several statements to DuckDB: it makes a temporary type before it reads.
+        pivots = kind == "MULTI" and _starts_a_query(sql)
+        if kind not in ("SELECT", "EXPLAIN") and not pivots:
+            raise Failure("query", f"only queries run, this is {kind}")
+        if pivots:
+            connection.execute("BEGIN")
+            undo.append("ROLLBACK")
         cursor = connection.execute(statements[0])
         yield cursor, [(column[0], str(column[1])) for column in cursor.description], clock
     except MemoryError:
@@ -438,6 +445,14 @@ def duckdb_query(connection: Any, sql: str, timeout_s: float) -> Iterator[tuple[
         raise Failure("time" if out_of_time.is_set() else "query", str(error)) from None
     finally:
         done.set()
+        with suppress(duckdb.Error):
+            for statement in undo:
+                connection.execute(statement)
+
+
+def _starts_a_query(sql: str) -> bool:
+    words = sql.lstrip("( \t\r\n").split(None, 1)
+    return bool(words) and words[0].upper() in ("SELECT", "WITH", "FROM", "PIVOT")
 
 
 def _duckdb_kind(error: Exception, out_of_time: bool) -> str:

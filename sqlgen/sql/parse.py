@@ -464,7 +464,7 @@ def render(statement: Statement) -> str:
             dialect=_reader(statement.dialect),
             comments=False,
             normalize_functions=False,
-            unsupported_level=ErrorLevel.IGNORE,
+            unsupported_level=ErrorLevel.IMMEDIATE,
         ).generate(_copy(statement.tree), copy=False)
     except (
         SqlglotError,
@@ -581,6 +581,19 @@ def _parser_class(dialect: Dialect) -> Any:
                 kind.meta["written"] = re.sub(r" ?([(),]) ?", r"\1", words).replace(",", ", ")
             return kind
 
+        def _parse_function_call(self, *args: Any, **options: Any) -> exp.Expr | None:
+            """EXISTS of VALUES, of TABLE or of a query in further brackets is no function either."""
+            call: exp.Expr | None = super()._parse_function_call(*args, **options)
+            if (
+                isinstance(call, exp.Anonymous)
+                and call.name.upper() == "EXISTS"
+                and len(call.expressions) == 1
+            ):
+                query = call.expressions[0]
+                if isinstance(query, (exp.Query, exp.Values)):
+                    return exp.Exists(this=query.unnest() if isinstance(query, exp.Subquery) else query)
+            return call
+
         def _parse_utc(self) -> exp.Expr:
             """UTC_TIMESTAMP and its like stand with or without brackets."""
             call = exp.Anonymous(this=self._prev.text)
@@ -676,6 +689,12 @@ def _writer_class(dialect: Dialect) -> Any:
         def any_sql(self, expression: exp.Any) -> str:
             inner = self.sql(expression, "this")
             return f"ANY {self.wrap(inner) if isinstance(expression.this, exp.UNWRAPPED_QUERIES) else inner}"
+
+        def ignorenulls_sql(self, expression: exp.IgnoreNulls) -> str:
+            return f"{self.sql(expression, 'this')} IGNORE NULLS"
+
+        def respectnulls_sql(self, expression: exp.RespectNulls) -> str:
+            return f"{self.sql(expression, 'this')} RESPECT NULLS"
 
         def currenttime_sql(self, expression: exp.CurrentTime) -> str:
             return f"CURRENT_TIME({self.sql(expression, 'this')})" if expression.this else "CURRENT_TIME"

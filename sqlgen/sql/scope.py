@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlglot import exp
+from sqlglot.errors import ErrorLevel
 
 from sqlgen.sql.functions import load_functions
 from sqlgen.sql.parse import Span, Statement, is_dual, nodes, span_of
@@ -33,6 +35,12 @@ _ROWIDS: Mapping[Dialect, frozenset[str]] = {
     "duckdb": frozenset({"rowid"}),
     "postgres": frozenset(),
     "mysql": frozenset(),
+}
+# For names of results alone: what the writer lacks is no matter here, and nothing is logged.
+_QUIET: Mapping[str, Any] = {
+    "comments": False,
+    "normalize_functions": False,
+    "unsupported_level": ErrorLevel.IGNORE,
 }
 _UNITS = frozenset(
     """microsecond second minute hour day week month quarter year sql_tsi_second sql_tsi_minute sql_tsi_hour
@@ -361,7 +369,7 @@ class _Walk:
         if isinstance(item, exp.Dot):
             return self.fold(item.expression) if isinstance(item.expression, exp.Identifier) else ""
         if self.dialect != "postgres":
-            return _squeeze(item.sql(dialect=self.dialect, comments=False, normalize_functions=False))
+            return _squeeze(item.sql(dialect=self.dialect, **_QUIET))
         while isinstance(
             item, (exp.Paren, exp.Window, exp.Filter, exp.WithinGroup, exp.Collate, exp.AtTimeZone)
         ):

@@ -378,6 +378,17 @@ def test_duckdb_allows_nothing_but_reading(duckdb_shop: Any, sql: str) -> None:
         duckdb_shop.run(sql)
 
 
+def test_duckdb_pivots_over_values_of_the_data_and_keeps_nothing(duckdb_shop: Any) -> None:
+    pivot = "PIVOT (SELECT id % 2 AS odd FROM item) ON odd USING COUNT(*)"
+    for sql in (pivot, f"SELECT * FROM ({pivot}) AS p"):
+        assert duckdb_shop.run(sql).rows == ((1500, 1500),)
+    left = duckdb_shop.run("SELECT type_name FROM duckdb_types() WHERE type_name LIKE '%pivot%'")
+    assert left.rows == ()
+    for sql in (f"CREATE TEMP TABLE x AS {pivot}", f"INSERT INTO item {pivot}", f"COPY ({pivot}) TO 'x'"):
+        with pytest.raises(QueryFailed):
+            duckdb_shop.run(sql)
+
+
 def test_duckdb_lets_writers_in_between_queries(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     path = tmp_path / "busy.duckdb"

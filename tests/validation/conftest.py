@@ -136,6 +136,16 @@ def cases(name: str) -> list[tuple[str, str]]:
     return found
 
 
+def line_cases(name: str, dialect: Dialect) -> list[tuple[str, str]]:
+    """(why, sql) pairs of a fixture file with one statement a line behind the dialects it is for."""
+    found: list[tuple[str, str]] = []
+    for number, line in enumerate((FIXTURES / name).read_text("utf-8").splitlines(), 1):
+        named, _, sql = line.partition(" | ")
+        if sql and not line.startswith("#") and (named == "all" or dialect in named.split()):
+            found.append((f"{name}:{number}", sql.replace("\\n", "\n")))
+    return found
+
+
 Runner = Callable[[str], list[tuple[object, ...]]]
 
 

@@ -6,17 +6,26 @@ import pytest
 
 from sqlgen.types import Dialect, Rejection, ValidatedQuery
 from sqlgen.validation import validate
-from tests.validation.conftest import CATALOGS, DIALECTS, cases
+from tests.validation.conftest import CATALOGS, DIALECTS, cases, line_cases
 
-REFUSED = {d: cases("common_refuse.sql") + cases(f"{d}_refuse.sql") for d in DIALECTS}
-ACCEPTED = {d: cases("common_accept.sql") + cases(f"{d}_accept.sql") for d in DIALECTS}
+REFUSED = {
+    d: cases("common_refuse.sql")
+    + cases(f"{d}_refuse.sql")
+    + line_cases("refuse_lines.txt", d)
+    + line_cases("refuse_resources.txt", d)
+    for d in DIALECTS
+}
+ACCEPTED = {
+    d: cases("common_accept.sql") + cases(f"{d}_accept.sql") + line_cases("accept_lines.txt", d)
+    for d in DIALECTS
+}
 
 
 def test_the_suite_is_large_enough() -> None:
-    assert sum(map(len, REFUSED.values())) >= 250
-    assert sum(map(len, ACCEPTED.values())) >= 200
-    assert len({sql for suite in REFUSED.values() for _, sql in suite}) >= 250
-    assert len({sql for suite in ACCEPTED.values() for _, sql in suite}) >= 200
+    assert len({sql for suite in REFUSED.values() for _, sql in suite}) >= 1_000
+    assert len({sql for suite in ACCEPTED.values() for _, sql in suite}) >= 600
+    assert min(map(len, REFUSED.values())) >= 200
+    assert min(map(len, ACCEPTED.values())) >= 150
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from sqlgen.sql.functions import load_functions
-from sqlgen.sql.functions.sizes import Sizes
+from sqlgen.sql.functions.sizes import JOINING, Sizes, is_collecting
 from sqlgen.sql.parse import Statement, nodes
 from sqlgen.types import Dialect
 
@@ -37,12 +37,16 @@ def multiplied(statement: Statement) -> bool:
     selects = [p for p in statement.parts if isinstance(p, exp.Select) and p.args.get("joins")]
     if not any(c.name in counting for c in statement.calls) and not any(_is_loose(s) for s in selects):
         return False
-    return bool(selects) and _Rows(statement.dialect).largest(statement.parts) > MAX_ROWS_OF_PRODUCT
+    return _Rows(statement.dialect).largest(statement.parts) > MAX_ROWS_OF_PRODUCT
 
 
 def _is_loose(select: exp.Select) -> bool:
     """True if so many sources stand side by side that tables alone could pass the bound."""
-    bare = [j for j in select.args["joins"] if not any(j.args.get(k) for k in ("on", "using", "method"))]
+    bare = [
+        j
+        for j in select.args["joins"]
+        if not any(j.args.get(k) for k in ("using", "method")) and not _has_equality(j.args.get("on"))
+    ]
     if len(bare) < 3:
         return False
     where = select.args.get("where")
@@ -50,6 +54,13 @@ def _is_loose(select: exp.Select) -> bool:
         any(isinstance(n, exp.Column) and n.args.get("table") is not None for n in nodes(c))
         for c in _conjuncts(where.this)
         if isinstance(c, exp.EQ)
+    )
+
+
+def _has_equality(condition: exp.Expr | None) -> bool:
+    return condition is not None and any(
+        isinstance(c, exp.EQ) and any(isinstance(n, exp.Column) for n in nodes(c))
+        for c in _conjuncts(condition)
     )
 
 
@@ -131,10 +142,12 @@ class _Rows:
             if node.args.get(clause) is not None:
                 conditions.append(node.args[clause].this)
         rows = max((p.rows for p in parts), default=1.0) if everything else self.product(parts, conditions)
-        self.peak = max(self.peak, rows)
+        kept = max((self.kept(w, rows) for i in node.expressions for w in _windows(i)), default=1.0)
+        self.peak = max(self.peak, rows, rows * kept)
         rows *= max(
             (self.sizes.elements(c) for i in node.expressions for c in _counting(i, self.sizes)), default=1.0
         )
+        self.peak = max(self.peak, rows)
         grouped = node.args.get("group") is not None
         aggregated = any(
             (isinstance(n, exp.Anonymous) and n.name.lower() in self.sizes.functions.aggregates)
@@ -144,6 +157,16 @@ class _Rows:
             if not isinstance(n.parent, (exp.Window, exp.Filter)) or not n.find_ancestor(exp.Window)
         )
         return 1.0 if aggregated and not grouped else rows
+
+    def kept(self, window: exp.Expr, rows: float) -> float:
+        """The rows that a window goes through again for each of its rows: a frame that literals make wide, or all that a
+        collecting function has seen."""
+        frame = window.args.get("spec")
+        if frame is not None and frame.args.get("kind") == "ROWS":
+            ends = [e for e in (frame.args.get("start"), frame.args.get("end")) if isinstance(e, exp.Literal)]
+            if ends:
+                return min(rows, sum(self.sizes.magnitude(e) for e in ends))
+        return rows if any(is_collecting(n) for n in nodes(window.this)) else 1.0
 
     def parts(
         self,
@@ -217,6 +240,20 @@ def _counting(node: exp.Expr, sizes: Sizes) -> Iterator[exp.Expr]:
             stack += [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, exp.Expr)]
 
 
+def _windows(node: exp.Expr) -> Iterator[exp.Expr]:
+    """Windows in ``node`` that are not inside a query of their own."""
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, exp.Window):
+            yield part
+        if not isinstance(part, exp.Query):
+            for value in part.args.values():
+                stack += [
+                    v for v in (value if isinstance(value, list) else [value]) if isinstance(v, exp.Expr)
+                ]
+
+
 def _conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
     stack = [condition]
     while stack:
@@ -230,9 +267,10 @@ def _conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def runaway(statement: Statement) -> Iterator[tuple[str, str]]:
-    """Recursive queries that read nothing but themselves and have nothing that ends them soon.
+    """Recursive queries that have nothing that ends them soon, as far as the text shows.
 
-    Gives (name, "endless") where nothing does, (name, "long") where a literal does after more than MAX_STEPS.
+    Gives (name, "endless") where nothing does, (name, "long") where a literal does after more than MAX_STEPS, and
+    (name, "doubles") where each step puts a text of the step before twice into its own.
     """
     if "With" not in statement.kinds:
         return
@@ -255,8 +293,12 @@ def _recursion_fault(cte: exp.Expr, clause: exp.Expr, dialect: Dialect, sizes: S
     if not isinstance(arm, exp.Select):
         return ""
     read = [t for t in nodes(arm) if isinstance(t, exp.Table) and isinstance(t.this, exp.Identifier)]
-    if not read or any(t.name.lower() != own for t in read):
+    if all(t.name.lower() != own for t in read):
         return ""
+    if any(_doubles(item) for item in arm.expressions):
+        return "doubles"
+    if any(t.name.lower() != own for t in read) or len(arm.args.get("joins") or []) > 0:
+        return _fan_fault(body, arm, own, sizes)
     inside = _literal_limit(body, sizes)
     if inside is not None and dialect != "postgres":
         return "long" if inside > MAX_STEPS else ""
@@ -273,6 +315,54 @@ def _recursion_fault(cte: exp.Expr, clause: exp.Expr, dialect: Dialect, sizes: S
             return ""
         verdict = ends if ends == "long" else verdict
     return verdict
+
+
+_FAN = 1_000_000.0
+"""Most rows that steps may make by joining what nothing connects with them."""
+
+
+def _fan_fault(body: exp.Expr, arm: exp.Select, own: str, sizes: Sizes) -> str:
+    """The same where the arm reads other rows as well: it ends with them, unless nothing ties them to the step before."""
+    joins = arm.args.get("joins") or []
+    if _literal_limit(body, sizes) is not None or _literal_limit(arm, sizes) is not None:
+        return ""
+    if any(j.args.get("using") or j.args.get("method") for j in joins):
+        return ""
+    conditions = [arm.args[k].this for k in ("where", "having", "qualify") if arm.args.get(k) is not None]
+    conditions += [j.args["on"] for j in joins if j.args.get("on") is not None]
+    conjuncts = [c for condition in conditions for c in _conjuncts(condition)]
+    origin = arm.args.get("from_")
+    sources = [s.this for s in [origin, *joins] if s is not None]
+    mine = {s.alias_or_name.lower() for s in sources if isinstance(s, exp.Table) and s.name.lower() == own}
+    bounds: list[float] = []
+    for conjunct in conjuncts:
+        columns = [n for n in nodes(conjunct) if isinstance(n, exp.Column)]
+        if not columns:
+            continue
+        owners = {c.table.lower() for c in columns}
+        if "" in owners or not owners & mine or len(owners) > 1:
+            # A name without its table, a condition on the others alone, or one that ties both: it may end with the data.
+            return ""
+        bounds += [
+            sizes.magnitude(n) for n in nodes(conjunct) if isinstance(n, exp.Literal) and not n.is_string
+        ]
+    if not bounds:
+        return "endless"
+    others = sum(not (isinstance(s, exp.Table) and s.name.lower() == own) for s in sources)
+    return "long" if 2.0 ** (others * min(max(bounds), 100.0)) > _FAN else ""
+
+
+def _doubles(item: exp.Expr) -> bool:
+    """True for a text that is put together from one column twice."""
+    for node in nodes(item):
+        joins = isinstance(node, (exp.DPipe, exp.Concat)) or (
+            isinstance(node, exp.Anonymous) and node.name.lower() in JOINING
+        )
+        if joins:
+            names = [c.sql().lower() for c in nodes(node) if isinstance(c, exp.Column)]
+            if len(names) > len(set(names)):
+                return True
+    return False
 
 
 def _literal_limit(query: exp.Expr, sizes: Sizes) -> float | None:

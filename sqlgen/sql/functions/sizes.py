@@ -16,7 +16,7 @@ from sqlgen.sql.functions import load_functions
 from sqlgen.sql.parse import Span, Statement, nodes, span_of
 from sqlgen.types import Dialect
 
-__all__ = ["MAX_ROWS_OF_SERIES", "MAX_SIZE", "Sizes", "oversized"]
+__all__ = ["JOINING", "MAX_ROWS_OF_SERIES", "MAX_SIZE", "Sizes", "is_collecting", "oversized"]
 
 MAX_SIZE = 1_000_000
 """Most characters or elements that one call may build."""
@@ -161,8 +161,9 @@ class Sizes:
             count = self.magnitude(args[place], depth + 1) if place < len(args) else _TEXT
             grows = sizes[0] if name == "repeat" and sizes else 1.0
             return min(count * max(1.0, grows), _TOO_MUCH)
-        if name == "replace" and len(sizes) == 3:
-            return min(sizes[0] * max(1.0, sizes[2]), _TOO_MUCH)
+        if name in ("replace", "regexp_replace") and len(sizes) >= 3:
+            least = sum(sizes) if name != "replace" else 0.0
+            return min(max(least, sizes[0] * max(1.0, sizes[2])), _TOO_MUCH)
         if name in ("hex", "quote", "to_hex"):
             return 2.0 * sum(sizes)
         if name in functions.aggregates:
@@ -201,12 +202,12 @@ class Sizes:
     def times(self, node: exp.Expr) -> float:
         """How often a value is built and kept: once per element of the loops around it and per row of an aggregate."""
         factor, below, above = 1.0, node, node.parent
-        while above is not None and not isinstance(above, exp.Query):
+        while above is not None and (not isinstance(above, exp.Query) or _is_list(above.parent)):
             if isinstance(above, exp.Comprehension) and above.this is below:
                 factor *= self.elements(above.args.get("iterator"))
             elif isinstance(above, exp.Anonymous) and isinstance(below, exp.Lambda):
                 factor *= self.elements(above.expressions[0])
-            elif _collects(above) and above is not node:
+            elif above is not node and (is_collecting(above) or isinstance(above, exp.Query)):
                 factor *= _COLUMN
             below, above = above, above.parent
         return factor
@@ -244,7 +245,11 @@ class Sizes:
         return None if whole or size > _WIDEST else [str(int(size))]
 
 
-def _collects(node: exp.Expr) -> bool:
+def _is_list(node: exp.Expr | None) -> bool:
+    return isinstance(node, exp.Array) or (isinstance(node, exp.Anonymous) and node.name.lower() == "array")
+
+
+def is_collecting(node: exp.Expr) -> bool:
     """True for an aggregate that keeps all its values."""
     if isinstance(node, exp.GroupConcat):
         return True
@@ -279,7 +284,9 @@ def oversized(statement: Statement) -> Iterator[tuple[str, str, Span | None]]:
         if (fault := _call_fault(sizes, name, arguments, node)) is not None:
             yield fault, name, span
     for node in statement.parts:
-        if isinstance(node, _PATTERNS) and _built(sizes, node.this) > _MAX_COMPARED:
+        if isinstance(node, _PATTERNS) and (
+            _built(sizes, node.this) > _MAX_COMPARED or _wildcards(node) > _MOST_WILDCARDS
+        ):
             yield "pattern", type(node).__name__.upper(), span_of(node)
         elif isinstance(node, exp.TableSample) and any(
             isinstance(part, exp.Literal) and sizes.magnitude(part) > 10 * MAX_ROWS_OF_SERIES
@@ -302,6 +309,14 @@ def _built(sizes: Sizes, node: exp.Expr | None) -> float:
     if node is None or isinstance(node, exp.Column):
         return 0.0
     return sizes.text(node)
+
+
+def _wildcards(node: exp.Expr) -> int:
+    """How many gaps of any length a literal pattern of LIKE or GLOB has; each may multiply the work."""
+    pattern = node.expression
+    if not isinstance(node, (exp.Like, exp.ILike, exp.Glob)) or not isinstance(pattern, exp.Literal):
+        return 0
+    return len(re.findall(r"[%*]+", pattern.name))
 
 
 def _call_fault(sizes: Sizes, name: str, arguments: list[exp.Expr], node: exp.Expr) -> str | None:
@@ -328,8 +343,10 @@ def _call_fault(sizes: Sizes, name: str, arguments: list[exp.Expr], node: exp.Ex
         )
         if size > MAX_SIZE * (1_000 if plain else 1):
             return "value"
-    if name in functions.series and arguments and sizes.series(arguments) > MAX_ROWS_OF_SERIES:
-        return "rows"
+    if name in functions.series and arguments:
+        count = sizes.series(arguments)
+        if count > MAX_ROWS_OF_SERIES or count * sizes.times(node) > _MAX_TOTAL:
+            return "rows"
     if name in _COMPARING and sum(sizes.text(a) for a in arguments) > _MAX_COMPARED:
         return "value"
     if name in _FOLDING and len(arguments) > 1 and _doubles(arguments[1]):
@@ -344,7 +361,7 @@ def _doubles(function: exp.Expr) -> bool:
     variable = function.expressions[0].name
     for node in nodes(function.this):
         joins = isinstance(node, (exp.DPipe, exp.Add, exp.Mul)) or (
-            isinstance(node, exp.Anonymous) and node.name.lower() in _JOINING
+            isinstance(node, exp.Anonymous) and node.name.lower() in JOINING
         )
         if joins and sum(isinstance(n, exp.Identifier) and n.name == variable for n in nodes(node)) > 1:
             return True
@@ -352,12 +369,11 @@ def _doubles(function: exp.Expr) -> bool:
 
 
 _GROWING = frozenset({"replace", "concat", "concat_ws", "hex", "quote", "regexp_replace", "translate"})
-_JOINING = frozenset(
-    {"concat", "concat_ws", "list_concat", "list_cat", "array_concat", "array_cat", "repeat"}
-)
+JOINING = frozenset({"concat", "concat_ws", "list_concat", "list_cat", "array_concat", "array_cat", "repeat"})
 _FOLDING = frozenset({"reduce", "list_reduce", "array_reduce"})
 _PATTERNS = (exp.Like, exp.ILike, exp.Glob, exp.SimilarTo, exp.RegexpLike, exp.RegexpILike)
 # Calls whose cost grows with the product or the power of their arguments' lengths.
+_MOST_WILDCARDS = 12
 _COMPARING = frozenset(
     """levenshtein damerau_levenshtein editdist3 jaro_similarity jaro_winkler_similarity jaccard like glob regexp
     regexp_like""".split()

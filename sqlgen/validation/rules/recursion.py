@@ -14,7 +14,9 @@ __all__ = ["recursion"]
 def recursion(draft: Draft) -> Iterator[Finding]:
     """An arm that reads only itself needs a condition or a limit that ends it."""
     for name, fault in runaway(draft.statement):
-        if fault == "endless":
+        if fault == "doubles":
+            yield Finding("endless", f"each step of the recursive query `{name}` doubles a text")
+        elif fault == "endless":
             yield Finding("endless", f"the recursive query `{name}` has no condition that ends it")
         else:
             yield Finding("endless", f"the recursive query `{name}` may take more than {MAX_STEPS:,} steps")

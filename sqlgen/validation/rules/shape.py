@@ -22,7 +22,7 @@ KINDS = frozenset(
     IntervalSpan ColumnDef Dot Introducer
     """
     # Operators and predicates.
-    """And Or Not Xor EQ NEQ GT GTE LT LTE Is In Between Like ILike Glob Escape SimilarTo NullSafeEQ NullSafeNEQ RegexpLike
+    """And Or Not Xor JSON EQ NEQ GT GTE LT LTE Is In Between Like ILike Glob Escape SimilarTo NullSafeEQ NullSafeNEQ RegexpLike
     RegexpILike RegexpFullMatch Exists Any All Add Sub Mul Div IntDiv Mod Pow Neg BitwiseAnd BitwiseOr BitwiseXor
     BitwiseNot BitwiseLeftShift BitwiseRightShift DPipe Collate AtTimeZone Bracket Slice Match MatchAgainst
     ArrayContainsAll ArrayContainedBy ArrayOverlaps JSONExtract JSONExtractScalar JSONBExtract JSONBExtractScalar

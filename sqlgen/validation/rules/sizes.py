@@ -15,7 +15,7 @@ _WORDS = {
     "value": f"`{{}}` could build more than {MAX_SIZE:,} characters or elements",
     "rows": f"`{{}}` could count more than {MAX_ROWS_OF_SERIES:,} rows",
     "template": "`{}` needs a template whose text and widths, below 1,000, can be told beforehand",
-    "pattern": "{} could look through a text that was made very long",
+    "pattern": "{} would look through a text that was made very long, or for too many gaps",
 }
 
 
