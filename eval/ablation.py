@@ -281,7 +281,7 @@ def measure(domain: Domain, folder: Path, options: Options, tell: Progress) -> d
                 report = run_suite(
                     replace(suite, questions=asked), generator=adapters[fold] if tuned else general, mode=mode,
                     settings=settings, home=folder / "runs", fixed={domain.name: trained[fold].fixed if tuned else plain},
-                    progress=lambda done, total, _, what=f"{domain.name} {phase}: {mode}": tell(done, total, what),
+                    progress=_told(tell, f"{domain.name} {phase}: {mode}"),
                 )  # fmt: skip
                 rows += [
                     {
@@ -310,6 +310,10 @@ def measure(domain: Domain, folder: Path, options: Options, tell: Progress) -> d
         | {"adapter_s": round(max(one.seconds for one in trained), 1)},
         "rows": rows,
     }
+
+
+def _told(tell: Progress, what: str) -> Progress:
+    return lambda done, total, _: tell(done, total, what)
 
 
 def _update_cost(domain: Domain, folder: Path, general: Generator) -> dict[str, float]:

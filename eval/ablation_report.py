@@ -156,13 +156,13 @@ def plot_of(figures: Mapping[str, Any]) -> str:
         start = left + gap / 2 + group * (len(MODES) * bar + gap)
         for n, mode in enumerate(MODES):
             figure = modes[mode]
-            x = start + n * bar
+            at = start + n * bar
             y = top + high * (1 - figure["mean"])
             low, up = (top + high * (1 - q) for q in figure["interval_95"])
             parts.append(
-                f'<rect x="{x + 2:.1f}" y="{y:.1f}" width="{bar - 4}" height="{top + high - y:.1f}" fill="{_COLOURS[mode]}"/>'
-                f'<path d="M{x + bar / 2:.1f} {low:.1f}V{up:.1f}" stroke="#222"/>'
-                f'<text x="{x + bar / 2:.1f}" y="{up - 4:.1f}" text-anchor="middle" fill="#222" font-size="10">'
+                f'<rect x="{at + 2:.1f}" y="{y:.1f}" width="{bar - 4}" height="{top + high - y:.1f}" fill="{_COLOURS[mode]}"/>'
+                f'<path d="M{at + bar / 2:.1f} {low:.1f}V{up:.1f}" stroke="#222"/>'
+                f'<text x="{at + bar / 2:.1f}" y="{up - 4:.1f}" text-anchor="middle" fill="#222" font-size="10">'
                 f"{100 * figure['mean']:.0f}</text>"
             )
         middle = start + len(MODES) * bar / 2

@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlgen.eval.report import Outcome, Report, share
+from sqlgen.eval.metrics import share
+from sqlgen.eval.report import Outcome, Report
 from sqlgen.eval.runner import Progress, run_suite
 from sqlgen.eval.suite import GoldQuestion, Suite, load_suite
 from sqlgen.generation import ScriptedGenerator

@@ -262,8 +262,8 @@ def open_union(
             return distinct_values(engines[db_id], original, column, limit)
 
         union = union_catalog(catalogs.items())
-        place = settings.home / "union.sqlite"
-        with open_index(union, place, values=values, embedder=embedder, progress=progress) as index:
+        file = settings.home / "union.sqlite"
+        with open_index(union, file, values=values, embedder=embedder, progress=progress) as index:
             for db_id in by_database:
                 yield db_id, catalogs[db_id], index, f"{db_id}."
 

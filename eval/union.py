@@ -148,6 +148,6 @@ def _opened(
             return distinct_values(engines[db_id], catalogs[db_id].table(table.name) or table, column, limit)
 
         union = union_catalog(catalogs.items())
-        place, embedder = settings.home / "union.sqlite", load_embedder(settings.embedder)
-        index = open_index(union, place, values=values, embedder=embedder, progress=progress)
+        file, embedder = settings.home / "union.sqlite", load_embedder(settings.embedder)
+        index = open_index(union, file, values=values, embedder=embedder, progress=progress)
         yield stack.enter_context(index), golds
