@@ -14,8 +14,10 @@ from sqlgen.errors import (
     SqlgenError,
     UsageError,
 )
+from sqlgen.notebook import load_ipython_extension, unload_ipython_extension
 from sqlgen.pipeline import Database, Reply, connect
 from sqlgen.types import (
+    Alternative,
     Answer,
     Candidate,
     Catalog,
@@ -24,6 +26,7 @@ from sqlgen.types import (
     Finding,
     ForeignKey,
     ModelInfo,
+    OutputColumn,
     Question,
     Rejection,
     Result,
@@ -34,6 +37,7 @@ from sqlgen.types import (
 )
 
 __all__ = [
+    "Alternative",
     "Answer",
     "Candidate",
     "Catalog",
@@ -50,6 +54,7 @@ __all__ = [
     "LimitReached",
     "ModelInfo",
     "ModelUnavailable",
+    "OutputColumn",
     "QueryFailed",
     "Question",
     "Rejection",
@@ -64,5 +69,7 @@ __all__ = [
     "UsageError",
     "ValidatedQuery",
     "connect",
+    "load_ipython_extension",
     "load_settings",
+    "unload_ipython_extension",
 ]

@@ -27,7 +27,7 @@ ROWS = (
         "presentation",
     },
     {"pipeline"},
-    {"demo", "cli"},
+    {"demo", "notebook", "cli"},
     {"serve"},
 )
 ROW = {name: number for number, names in enumerate(ROWS) for name in names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sqlgen.errors import UsageError
@@ -82,22 +81,20 @@ class Reply(Answer):
 
         return None if self.result is None else vega_lite(self.result, self.columns, self.question.text)
 
-    def _repr_mimebundle_(
-        self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
-    ) -> dict[str, Any]:
-        """What notebooks show: the chart where one fits, else the table, with the SQL."""
-        from sqlgen.presentation.html import answer_html
-
-        bundle: dict[str, Any] = {
-            "text/plain": self.reading or self.message or self.status,
-            "text/html": answer_html(self),
-        }
-        return {k: v for k, v in bundle.items() if (not include or k in include) and k not in (exclude or ())}
-
     def _repr_html_(self) -> str:
+        """What notebooks show of it."""
         from sqlgen.presentation.html import answer_html
 
         return answer_html(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        rows = "" if self.result is None else f"({len(self.result.rows):,} rows)"
+        said = (
+            [self.reading, self.sql, rows]
+            if self.status == "answered"
+            else [f"{self.status}: {self.message}"]
+        )
+        return {"text/html": self._repr_html_(), "text/plain": "\n".join(filter(None, said))}
 
     def to_pandas(self) -> Any:
         """The rows as a ``pandas.DataFrame``; UsageError without rows or without pandas."""
