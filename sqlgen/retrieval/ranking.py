@@ -44,7 +44,11 @@ _CELLS_PER_QUESTION = 2000
 _NGRAMS_PER_QUESTION = 3000
 _SEEDS = 5
 _COLUMNS_LOOKED_UP = 10
+_TABLES_LOOKED_AT = 500
 _SHOWN = 3
+_OF_COLUMNS = frozenset((COLUMN_NAME, COLUMN_COMMENT, COLUMN_VALUES))
+# A table with less than this share of the best score lends its neighbours nothing worth having.
+_LENDS = 0.1
 _NEAREST = 50
 _NEAREST_COLUMNS = 200
 _SIMILAR = 10
@@ -191,11 +195,12 @@ def rank_tables(
     table_fields: dict[int, dict[int, float]] = defaultdict(dict)
     column_fields: dict[int, dict[int, float]] = defaultdict(dict)
     cut_words = []
-
-    def note(fields: dict[int, float], term: int, weight: float) -> None:
-        if weight > fields.get(term, 0.0):
-            fields[term] = weight
-
+    field_weights = {
+        COLUMN_VALUES: weights.column_values,
+        COLUMN_COMMENT: weights.comment,
+        TABLE_COMMENT: weights.comment,
+        SCHEMA_NAME: weights.schema_name,
+    }
     for t, found in enumerate(postings):
         cut = len(found) == limit
         if cut:
@@ -208,19 +213,18 @@ def rank_tables(
                 column_terms[number].add(t)
             elif kind == TABLE_NAME:
                 name_terms[number].add(t)
-            elif kind == COLUMN_VALUES:
-                note(column_fields[number], t, weights.column_values)
-            elif kind == COLUMN_COMMENT:
-                note(column_fields[number], t, weights.comment)
-            elif kind == TABLE_COMMENT:
-                note(table_fields[number], t, weights.comment)
-            elif kind == SCHEMA_NAME:
-                note(table_fields[number], t, weights.schema_name)
+            else:
+                fields = (column_fields if kind in _OF_COLUMNS else table_fields)[number]
+                weight = field_weights[kind]
+                if weight > fields.get(t, 0.0):
+                    fields[t] = weight
     for number, found_terms in name_terms.items():
         share = min(1.0, len(found_terms) / view.table_words(number))
         weight = weights.table_name * (1 - weights.coverage + weights.coverage * share)
+        fields = table_fields[number]
         for t in found_terms:
-            note(table_fields[number], t, weight)
+            if weight > fields.get(t, 0.0):
+                fields[t] = weight
     base, coverage = weights.column_name * (1 - weights.coverage), weights.column_name * weights.coverage
     for number, found_terms in column_terms.items():
         share = len(found_terms) / view.column_words(number)
@@ -264,11 +268,7 @@ def rank_tables(
         table: scale * sum(rarity[t] * weight for t, weight in fields.items())
         for table, fields in table_fields.items()
     }
-    column_scores = {
-        number: scale * sum(rarity[t] * weight for t, weight in fields.items())
-        for number, fields in column_fields.items()
-    }
-    nearness = _add_vector_scores(scores, column_scores, view, query_vector, vectors, weights)
+    nearness, column_scores = _add_vector_scores(scores, view, query_vector, vectors, weights)
     similar = set(sorted(nearness, key=lambda i: -nearness[i])[:_SIMILAR])
     own = dict(scores)
     schema_scores = _schema_scores(table_fields, rarity, scale, view)
@@ -295,6 +295,11 @@ def rank_tables(
             study(evidence)
         if reranker is not None:
             order = _take_places(reranker.reorder(evidence), scores)
+    looked_at = set(order[:_TABLES_LOOKED_AT])
+    for number, fields in column_fields.items():
+        if owner[number] in looked_at:
+            worth = scale * sum(rarity[t] * weight for t, weight in fields.items())
+            column_scores[number] = column_scores.get(number, 0.0) + worth
     for t in cut_words:
         gain = scale * rarity[t] * weights.column_name
         for table in order[:_COLUMNS_LOOKED_UP]:
@@ -350,20 +355,23 @@ def _rarity(
 
 def _add_vector_scores(
     scores: dict[int, float],
-    column_scores: dict[int, float],
     view: CatalogView,
     query_vector: NDArray[np.float32] | None,
     vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
     weights: Weights,
-) -> dict[int, float]:
-    """Add how near in meaning tables and columns are; returns that nearness (0 to 1) of the nearest tables."""
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Add how near in meaning tables are.
+
+    Returns that nearness (0 to 1) of the nearest tables, and what it is worth of the nearest columns.
+    """
     if query_vector is None or vectors is None or not weights.vector or not query_vector.any():
-        return {}
+        return {}, {}
     import numpy as np
 
     table_vectors, column_vectors = vectors
     if not table_vectors.size:
-        return {}
+        return {}, {}
+    column_scores: dict[int, float] = {}
     nearness = table_vectors @ query_vector
     if column_vectors.size:
         column_nearness = column_vectors @ query_vector
@@ -375,16 +383,16 @@ def _add_vector_scores(
         if top > middle:
             for number in _largest(column_nearness, _NEAREST_COLUMNS):
                 gain = (float(column_nearness[number]) - middle) / (top - middle)
-                column_scores[number] = column_scores.get(number, 0.0) + weights.vector * max(0.0, gain)
+                column_scores[number] = weights.vector * max(0.0, gain)
     top, middle = float(nearness.max()), float(nearness.mean())
     nearest = _largest(nearness, _NEAREST)
     if top <= middle:
-        return {}
+        return {}, column_scores
     gains = {}
     for table in {*nearest, *scores}:
         gains[table] = max(0.0, (float(nearness[table]) - middle) / (top - middle))
         scores[table] = scores.get(table, 0.0) + weights.vector * gains[table] ** 2
-    return gains
+    return gains, column_scores
 
 
 def _largest(values: NDArray[np.float32], count: int) -> list[int]:
@@ -425,7 +433,10 @@ def _spread(
     """Let tables share in the scores of neighbours and schema; returns the neighbour that helped most."""
     helper: dict[int, int] = {}
     gains: dict[int, float] = {}
+    floor = _LENDS * max(own.values(), default=0.0)
     for table, score in own.items():
+        if score < floor:
+            continue
         for other in view.graph.neighbours[table]:
             if score > gains.get(other, 0.0):
                 gains[other] = score
