@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -18,6 +19,8 @@ from sqlgen.eval import load_suite, run_suite
 from sqlgen.eval.modes import MODES, check_mode, fix_schema, fixed_context
 from sqlgen.eval.options import run_from_options
 from sqlgen.generation import ScriptedGenerator
+from sqlgen.generation.embedded import shipped_path
+from sqlgen.registry import ADAPTER_FILE
 from sqlgen.types import Candidate, Catalog, Column, ForeignKey, ModelInfo, Question, RetrievedContext, Table
 
 
@@ -134,3 +137,28 @@ def test_terms_stay_out_where_retrieval_does(spider_files: Any, tmp_path: Path) 
         model = Reader()
         run_suite(suite, generator=model, mode=mode)  # type: ignore[arg-type]
         assert len(model.seen[0].terms) == held
+
+
+def test_the_adapter_in_force_is_what_is_measured(spider_files: Any, tmp_path: Path) -> None:
+    path = tmp_path / "garage.sqlite"
+    shutil.copy(spider_files.databases / "garage" / "garage.sqlite", path)
+    golden = tmp_path / "golden.yaml"
+    golden.write_text(
+        "database: garage.sqlite\nquestions: [{question: How many cars, sql: SELECT count(*) FROM car}]\n"
+    )
+    settings = Settings(home=tmp_path / "home")
+    manifest = json.loads((shipped_path() / "manifest.json").read_text())
+    with sqlgen.connect(f"sqlite:///{path}", settings=settings) as database:
+        registry = database.adapters
+        with registry.scratch() as made:
+            shutil.copytree(shipped_path(), made / "weights")
+            (made / "weights" / "manifest.json").write_text(json.dumps(manifest | {"adapter": "mine"}))
+            (made / ADAPTER_FILE).write_bytes(b"matrices")
+            base = {"name": manifest["name"], "version": manifest["version"]}
+            entry = registry.add(made, {"base": base})
+        registry.promote(entry.id, (manifest["name"], manifest["version"]))
+    used = {
+        mode: run_from_options(str(golden), mode=mode, settings=settings)["provenance"]["model"]["adapter"]
+        for mode in MODES
+    }
+    assert used == {"base": None, "retrieval-only": None, "finetune-only": "mine", "hybrid": "mine"}
