@@ -531,6 +531,10 @@ class _Walk:
             self.function_source(node, node.this, scope)
             return
         name, schema, database = node.this, node.args.get("db"), node.args.get("catalog")
+        if any(part is not None and not isinstance(part, exp.Identifier) for part in (schema, database)):
+            self.fault("unknown_table", f"`{node.sql(dialect=self.dialect)}` is no name of a table", node)
+            self.unknown(node, scope)
+            return
         alias = node.args.get("alias")
         folded = self.fold(name)
         if self.dialect == "mysql" and is_dual(node):

@@ -49,6 +49,9 @@ RULES: tuple[Rule, ...] = (
 """In this order; the first that objects ends the examination, so each may rely on those before it."""
 
 
+_SURPRISES = (AttributeError, TypeError, KeyError, IndexError, ValueError, AssertionError)
+
+
 def validate(
     sql: str,
     catalog: Catalog,
@@ -105,6 +108,9 @@ def _examine(
             findings = tuple(rule(draft))
         except Unreadable as fault:
             findings = (Finding(fault.rule, fault.message, fault.span),)
+        except _SURPRISES:
+            # What no rule expected is refused like everything else that is not known.
+            findings = (Finding("not_followed", "this statement cannot be followed; write it more plainly"),)
         if findings:
             return Rejection(sql, findings)
     reads = draft.reads
