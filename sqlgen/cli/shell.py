@@ -164,7 +164,7 @@ class Shell:
     def _why(self, _: str) -> int:
         from sqlgen.cli import terminal
 
-        terminal.print_explanation(self._last())
+        terminal.print_why(self._last())
         return 0
 
     def _chart(self, _: str) -> int:

@@ -27,6 +27,7 @@ __all__ = [
     "print_sql",
     "print_unanswered",
     "print_verdict",
+    "print_why",
 ]
 
 _NARROWEST_COLUMN = 6
@@ -81,6 +82,11 @@ def print_answer(answer: Answer, *, chart: bool = False, reading: bool = False) 
     if reading:
         for assumption in answer.assumptions:
             _line(f"assumes  {one_line(assumption)}", "dim")
+    _print_notes(answer)
+
+
+def _print_notes(answer: Answer) -> None:
+    """What the answer rests on, its notes and warnings, and how sure the model is."""
     rests = _rests_on(answer.citations)
     if rests:
         _line(f"rests on  {rests}", "dim")
@@ -249,6 +255,15 @@ def print_reading(answer: Answer) -> None:
             _line(one_line(f"column  {column.name} = {column.label}, from {', '.join(column.sources)}"))
     if answer.reading:
         print()
+
+
+def print_why(answer: Answer) -> None:
+    """What an answer reads as, assumes and rests on."""
+    print_reading(answer)
+    for citation in answer.citations:
+        if citation.kind not in ("table", "column"):
+            _line(one_line(f"{citation.kind}  {citation.name}  ({citation.source})"), "dim")
+    _print_notes(answer)
 
 
 def print_context(context: RetrievedContext) -> None:

@@ -270,7 +270,7 @@ class Walk:
             catalog,
             self._schema.dialect,
             reply.result,
-            question=reply.question.text,
+            question=reply.question.in_full or reply.question.text,
             values=reply.context.values if reply.context else (),
             today=self._settings.today,
         )

@@ -414,7 +414,17 @@ def _of_values(outline: Outline, question: str, values: Sequence[ValueMatch]) ->
     for match in values:
         said = question[match.start : match.end]
         origin = f"{match.table}.{match.column}"
-        if (origin, match.value) in used and said and said != match.value:
+        if (origin, match.value) not in used or not said:
+            continue
+        others = [
+            f"{m.table}.{m.column}"
+            for m in values
+            if (m.start, m.end, m.value, m.column) == (match.start, match.end, match.value, match.column)
+            and m.table != match.table
+        ]
+        if others:
+            yield f'"{said}" is looked for in {origin}, not {" or ".join(others[:3])}'
+        elif said != match.value:
             yield f"\"{said}\" is read as {origin} = '{match.value}'"
 
 

@@ -105,6 +105,13 @@ def test_what_the_question_left_open_is_named(catalog: Catalog) -> None:
     )
 
 
+def test_a_value_that_several_tables_hold_is_named_with_the_one_taken(catalog: Catalog) -> None:
+    sql = "SELECT COUNT(*) FROM customers WHERE country = 'Italy'"
+    places = [ValueMatch(table, "country", "Italy", 10, 15) for table in ("suppliers", "customers")]
+    found = described(sql, catalog, "sqlite", question="people in Italy", values=places).assumptions
+    assert found == ('"Italy" is looked for in customers.country, not suppliers.country',)
+
+
 def test_nothing_is_assumed_where_the_question_says_it(catalog: Catalog) -> None:
     sql = "SELECT COUNT(*) FROM orders WHERE shipped_date >= '2025-01-01'"
     assert described(sql, catalog, "sqlite", question="orders shipped since 2025").assumptions == ()
