@@ -203,19 +203,19 @@ def mcp(db: str | None, config: Path | None) -> int:
     _need("mcp", "mcp", "prometheus_client")
     from sqlgen.serve.agents import make_server
     from sqlgen.serve.keys import LOCAL
+    from sqlgen.serve.room import Room
     from sqlgen.serve.service import Service
     from sqlgen.serve.settings import read_serve
-    from sqlgen.serve.turns import Turns
 
     _use(config, db)
     settings = load_settings()
     limits = read_serve(settings.serve)
     with connected(db, None, None) as database:
         database.warm()
-        turns = Turns(limits.running, limits.waiting, timeout_s=limits.answer_timeout_s)
+        room = Room(limits.running, limits.waiting, timeout_s=limits.answer_timeout_s)
         service = Service(database, settings)
         try:
-            make_server(lambda: service, lambda: turns, caller=LOCAL).run("stdio")
+            make_server(lambda: service, lambda: room, caller=LOCAL).run("stdio")
         finally:
-            turns.close()
+            room.close()
     return 0

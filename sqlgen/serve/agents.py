@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute
 from sqlgen.errors import SqlgenError
 from sqlgen.serve.door import CALLER
 from sqlgen.serve.keys import Caller
+from sqlgen.serve.room import Overloaded, Room, TooSlow
 from sqlgen.serve.service import Service
-from sqlgen.serve.turns import Overloaded, TooSlow, Turns
 
 __all__ = ["http_routes", "make_server"]
 
@@ -40,7 +40,7 @@ Rows = Annotated[int, Field(description="Rows at most.", ge=1, le=10_000)]
 
 
 def make_server(
-    service: Callable[[], Service], turns: Callable[[], Turns], *, caller: Caller | None = None
+    service: Callable[[], Service], room: Callable[[], Room], *, caller: Caller | None = None
 ) -> MCPServer[Any]:
     """The server over a service that may be opened later than this is made.
 
@@ -50,7 +50,7 @@ def make_server(
 
     async def worked(work: Callable[[], Made]) -> Made:
         try:
-            return await turns().take(work)
+            return await room().take(work)
         except (SqlgenError, Overloaded, TooSlow) as error:
             raise ToolError(str(error)) from None
 

@@ -35,9 +35,9 @@ from sqlgen.serve.door import CALLER, Door, problem
 from sqlgen.serve.formats import ARROW, CSV, JSON, arrow_bytes, csv_bytes, wanted_type
 from sqlgen.serve.keys import Caller, KeyRing
 from sqlgen.serve.page import load_page
+from sqlgen.serve.room import Overloaded, Rates, Room, TooSlow
 from sqlgen.serve.service import NotFound, Service
 from sqlgen.serve.settings import ServeSettings, read_serve
-from sqlgen.serve.turns import Overloaded, Rates, TooSlow, Turns
 
 __all__ = ["create_app", "from_environment"]
 
@@ -200,7 +200,7 @@ def create_app(
     @app.get("/metrics", response_class=Response)
     async def show_metrics() -> Response:
         """Figures in Prometheus' format, of all worker processes."""
-        metrics.inside.set(state.turns.inside)
+        metrics.inside.set(state.room.inside)
         text = await asyncio.to_thread(metrics.exposition)
         return Response(text, media_type=metrics.CONTENT_TYPE_LATEST)
 
@@ -211,7 +211,7 @@ def create_app(
         if media is None:
             raise HTTPException(406, f"this answers as {JSON}, {CSV} or {ARROW}")
         work = _asking(state.service, _caller(request), body)
-        return await state.turns.take(lambda: _rendered(work(), media, body.chart))
+        return await state.room.take(lambda: _rendered(work(), media, body.chart))
 
     @app.post("/ask/stream", response_class=StreamingResponse)
     async def ask_stream(request: Request, body: AskBody) -> StreamingResponse:
@@ -222,9 +222,9 @@ def create_app(
         def tell(stage: str) -> None:
             loop.call_soon_threadsafe(events.put_nowait, ("stage", {"stage": stage}))
 
-        future = state.turns.submit(_asking(state.service, _caller(request), body, tell))
+        future = state.room.submit(_asking(state.service, _caller(request), body, tell))
         return StreamingResponse(
-            _event_lines(state.turns, future, events, body.chart),
+            _event_lines(state.room, future, events, body.chart),
             media_type="text/event-stream",
             headers={"x-accel-buffering": "no"},
         )
@@ -233,13 +233,13 @@ def create_app(
     async def check(request: Request, body: CheckBody) -> dict[str, Any]:
         """May this SQL run? Like ``sqlgen check --format json``."""
         caller = _caller(request)
-        return await state.turns.take(lambda: state.service.check(caller, body.sql))
+        return await state.room.take(lambda: state.service.check(caller, body.sql))
 
     @app.post("/run")
     async def run(request: Request, body: RunBody) -> dict[str, Any]:
         """Check SQL like any other query and, if it passes, run it."""
         caller = _caller(request)
-        return await state.turns.take(
+        return await state.room.take(
             lambda: state.service.run(caller, body.sql, max_rows=body.max_rows, timeout_s=body.timeout_s)
         )
 
@@ -247,13 +247,13 @@ def create_app(
     async def retrieve(request: Request, body: RetrieveBody) -> dict[str, Any]:
         """What retrieval would hand the model. Like ``sqlgen retrieve --format json``."""
         caller = _caller(request)
-        return await state.turns.take(lambda: state.service.retrieve(caller, body.question, body.k))
+        return await state.room.take(lambda: state.service.retrieve(caller, body.question, body.k))
 
     @app.post("/feedback")
     async def feedback(request: Request, body: FeedbackBody) -> dict[str, Any]:
         """Say that one of your answers is right or wrong, or give its right SQL, which is checked first."""
         caller = _caller(request)
-        return await state.turns.take(
+        return await state.room.take(
             lambda: state.service.feedback(caller, body.answer_id, verdict=body.verdict, sql=body.sql)
         )
 
@@ -263,24 +263,24 @@ def create_app(
     ) -> list[dict[str, Any]]:
         """Your own answers, newest first, without their rows."""
         caller = _caller(request)
-        return await state.turns.take(lambda: state.service.history(caller, limit))
+        return await state.room.take(lambda: state.service.history(caller, limit))
 
     @app.get("/models")
     async def models() -> dict[str, Any]:
         """The adapters of this database, their gate reports, and which one is in force."""
-        return await state.turns.take(lambda: state.service.models())
+        return await state.room.take(lambda: state.service.models())
 
     @app.get("/schema")
     async def schema(request: Request) -> dict[str, Any]:
         """The tables and columns that you may see."""
         caller = _caller(request)
-        return await state.turns.take(lambda: state.service.schema(caller))
+        return await state.room.take(lambda: state.service.schema(caller))
 
     @app.get("/knowledge")
     async def knowledge(request: Request) -> list[dict[str, Any]]:
         """Terms, metrics, documents, descriptions and verified queries."""
         caller = _caller(request)
-        return await state.turns.take(lambda: state.service.knowledge(caller))
+        return await state.room.take(lambda: state.service.knowledge(caller))
 
     return app
 
@@ -291,17 +291,17 @@ class _State:
     def __init__(self, serve: ServeSettings) -> None:
         self._serve = serve
         self._warming: Future[None] | None = None
-        self.turns: Turns
+        self.room: Room
         self.service: Service
 
     def open(self, open_database: Callable[[], Database], settings: Settings) -> None:
         serve = self._serve
         self.service = Service(open_database(), settings)
-        self.turns = Turns(serve.running, serve.waiting, timeout_s=serve.answer_timeout_s)
-        self._warming = self.turns.submit(self.service.warm)
+        self.room = Room(serve.running, serve.waiting, timeout_s=serve.answer_timeout_s)
+        self._warming = self.room.submit(self.service.warm)
 
     def close(self) -> None:
-        self.turns.close()
+        self.room.close()
         self.service.database.close()
 
     def readiness(self) -> str | None:
@@ -312,7 +312,7 @@ class _State:
         failed = warming.exception()
         if failed is None:
             return None
-        self._warming = self.turns.submit(self.service.warm)
+        self._warming = self.room.submit(self.service.warm)
         _log.error("not ready: %s", failed)
         return str(failed) if isinstance(failed, SqlgenError) else "an unexpected error; see the log"
 
@@ -353,11 +353,11 @@ def _rendered(reply: Reply, media: str, chart: bool) -> Response:
 
 
 async def _event_lines(
-    turns: Turns, future: Future[Reply], events: asyncio.Queue[tuple[str, Any]], chart: bool
+    room: Room, future: Future[Reply], events: asyncio.Queue[tuple[str, Any]], chart: bool
 ) -> AsyncIterator[str]:
     async def finish() -> tuple[str, Any]:
         try:
-            return "answer", _document(await turns.result(future), chart)
+            return "answer", _document(await room.result(future), chart)
         except Exception as error:  # noqa: BLE001  told to the caller in the stream
             return "error", _explained(error)[1]
 
@@ -417,7 +417,7 @@ def _add_agents(app: FastAPI, state: _State) -> Any:
         from sqlgen.serve.agents import http_routes, make_server
     except ImportError:
         return None
-    server = make_server(lambda: state.service, lambda: state.turns)
+    server = make_server(lambda: state.service, lambda: state.room)
     app.router.routes.extend(http_routes(server))
     return server
 

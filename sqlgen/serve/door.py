@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sqlgen.errors import SqlgenError
 from sqlgen.serve import metrics
 from sqlgen.serve.keys import LOCAL, Caller, KeyRing, presented_key
+from sqlgen.serve.room import Overloaded, Rates
 from sqlgen.serve.settings import ServeSettings
-from sqlgen.serve.turns import Overloaded, Rates
 
 __all__ = ["CALLER", "OPEN_PATH", "Door", "Refused", "problem"]
 

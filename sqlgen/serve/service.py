@@ -1,6 +1,6 @@
 """What REST and MCP both hand out: one caller's request to one database, as a document.
 
-Every method blocks; ``turns`` runs them. SQL reaches the database through ``Database.ask`` and ``Database.run``
+Every method blocks; ``room`` runs them. SQL reaches the database through ``Database.ask`` and ``Database.run``
 alone, which check it under the caller's policy.
 """
 

@@ -21,9 +21,9 @@ from sqlgen.policy import read_policy
 from sqlgen.serve.agents import make_server
 from sqlgen.serve.app import create_app
 from sqlgen.serve.keys import LOCAL
+from sqlgen.serve.room import Room
 from sqlgen.serve.service import Service
 from sqlgen.serve.settings import digest_of, read_serve
-from sqlgen.serve.turns import Turns
 
 Made = Callable[..., Any]
 TOOLS = ["ask", "check", "feedback", "run", "search_schema"]
@@ -32,11 +32,11 @@ TOOLS = ["ask", "check", "feedback", "run", "search_schema"]
 @pytest.fixture
 def server(shop: str, generator: ScriptedGenerator, tmp_path: Path) -> Iterator[Any]:
     settings = sqlgen.Settings(home=tmp_path / "home")
-    turns = Turns(1, 4, timeout_s=30)
+    room = Room(1, 4, timeout_s=30)
     with sqlgen.connect(shop, settings=settings, generator=generator) as database:
         service = Service(database, settings)
-        yield make_server(lambda: service, lambda: turns, caller=LOCAL)
-        turns.close()
+        yield make_server(lambda: service, lambda: room, caller=LOCAL)
+        room.close()
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

@@ -17,53 +17,53 @@ from starlette.types import Message, Receive, Scope, Send
 from sqlgen.generation.scripted import ScriptedGenerator
 from sqlgen.serve.door import Door
 from sqlgen.serve.keys import KeyRing
+from sqlgen.serve.room import Overloaded, Rates, Room, TooSlow
 from sqlgen.serve.settings import ServeSettings, digest_of
-from sqlgen.serve.turns import Overloaded, Rates, TooSlow, Turns
 
 Open = Callable[..., Any]
 
 
-# --- turns and rates ---------------------------------------------------------------------------------------
+# --- room and rates ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def one_turn() -> Iterator[Turns]:
-    turns = Turns(1, 1, timeout_s=0.3)
-    yield turns
-    turns.close()
+def small_room() -> Iterator[Room]:
+    room = Room(1, 1, timeout_s=0.3)
+    yield room
+    room.close()
 
 
-def test_one_more_than_there_is_room_for_is_refused_at_once(one_turn: Turns) -> None:
+def test_one_more_than_there_is_room_for_is_refused_at_once(small_room: Room) -> None:
     release = threading.Event()
-    running, waiting = (one_turn.submit(lambda: release.wait(10)) for _ in range(2))
+    running, waiting = (small_room.submit(lambda: release.wait(10)) for _ in range(2))
     began = time.perf_counter()
     with pytest.raises(Overloaded) as refused:
-        one_turn.submit(lambda: None)
+        small_room.submit(lambda: None)
     assert time.perf_counter() - began < 0.1
     assert refused.value.retry_after_s >= 1
     release.set()
     assert (running.result(5), waiting.result(5)) == (True, True)
-    assert one_turn.submit(lambda: 7).result(5) == 7
-    assert one_turn.inside == 0
+    assert small_room.submit(lambda: 7).result(5) == 7
+    assert small_room.inside == 0
 
 
-def test_what_waits_too_long_never_begins(one_turn: Turns) -> None:
+def test_what_waits_too_long_never_begins(small_room: Room) -> None:
     release = threading.Event()
     began: list[str] = []
-    one_turn.submit(lambda: release.wait(10))
+    small_room.submit(lambda: release.wait(10))
     with pytest.raises(TooSlow, match=r"0\.3 s"):
-        asyncio.run(one_turn.take(lambda: began.append("late")))
+        asyncio.run(small_room.take(lambda: began.append("late")))
     release.set()
-    one_turn.close()
+    small_room.close()
     assert began == []
-    assert one_turn.inside == 0
+    assert small_room.inside == 0
 
 
-def test_work_that_fails_gives_its_place_back(one_turn: Turns) -> None:
+def test_work_that_fails_gives_its_place_back(small_room: Room) -> None:
     for _ in range(5):
         with pytest.raises(ZeroDivisionError):
-            one_turn.submit(lambda: 1 / 0).result(5)
-    assert one_turn.inside == 0
+            small_room.submit(lambda: 1 / 0).result(5)
+    assert small_room.inside == 0
 
 
 def test_a_rate_is_shared_by_all_who_open_the_file(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from sqlgen.journal import Journal
 
-__all__ = ["FILE", "Overloaded", "Rates", "TooSlow", "Turns"]
+__all__ = ["FILE", "Overloaded", "Rates", "Room", "TooSlow"]
 
 FILE = "serve.sqlite"
 _MARK = 0x53475231
@@ -33,18 +33,18 @@ class TooSlow(Exception):
     """The work took longer than a request may."""
 
 
-class Turns:
+class Room:
     """Runs blocking work in ``running`` threads while at most ``waiting`` more pieces wait.
 
-    >>> turns = Turns(1, 0, timeout_s=5)
-    >>> asyncio.run(turns.take(lambda: 6 * 7))
+    >>> room = Room(1, 0, timeout_s=5)
+    >>> asyncio.run(room.take(lambda: 6 * 7))
     42
-    >>> turns.close()
+    >>> room.close()
     """
 
     def __init__(self, running: int, waiting: int, *, timeout_s: float) -> None:
         self._running = running
-        self._room = running + waiting
+        self._places = running + waiting
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(running, thread_name_prefix="sqlgen-serve")
         self._lock = threading.Lock()
@@ -59,8 +59,8 @@ class Turns:
     def submit(self, work: Callable[[], Made]) -> Future[Made]:
         """Let ``work`` wait for its turn; Overloaded when there is no room left."""
         with self._lock:
-            if self._inside >= self._room:
-                wait_s = self._usual_s * (self._room - self._running + 1) / self._running
+            if self._inside >= self._places:
+                wait_s = self._usual_s * (self._places - self._running + 1) / self._running
                 raise Overloaded("too many questions at once; come again later", max(1, round(wait_s)))
             self._inside += 1
         context = contextvars.copy_context()
