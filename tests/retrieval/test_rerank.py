@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -117,3 +118,16 @@ def test_fitting_finds_what_tells_gold_tables_apart(index: Index, tmp_path: Path
     evidence = evidence_of(index, "student name")
     best = Reranker.of(document).reorder(evidence)[0]
     assert CATALOG.tables[best].key == "school.enrolment"
+
+
+def test_garbage_collection_is_as_it_was_after_a_question(index: Index) -> None:
+    during = []
+    index.rank("student", study=lambda _: during.append(gc.isenabled()))
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        index.rank("student", study=lambda _: during.append(gc.isenabled()))
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+    assert during == [False, False]
