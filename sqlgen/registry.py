@@ -29,6 +29,7 @@ _CARD = "adapter.json"
 _POINTER = "current.json"
 _FORMAT = 1
 _LOCK_S = 10.0
+_STALE_S = 2 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,10 @@ class Registry:
         place = self.folder / "scratch"
         try:
             place.mkdir(parents=True, exist_ok=True)
+            for left in place.iterdir():
+                # What a killed run left behind; a younger one may be at work.
+                if time.time() - left.stat().st_mtime > _STALE_S:
+                    shutil.rmtree(left, ignore_errors=True)
             made = Path(tempfile.mkdtemp(dir=place))
         except OSError as error:
             raise ConfigError(f"cannot write to {place}: {error.strerror}") from error

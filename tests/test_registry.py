@@ -93,6 +93,18 @@ def test_a_half_made_adapter_is_none(tmp_path: Path) -> None:
     assert registry.entries() == ()
 
 
+def test_what_a_killed_run_left_is_cleared_after_days(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    with registry.scratch() as made:
+        old, young = made.parent / "old", made.parent / "young"
+        old.mkdir()
+        young.mkdir()
+    os.utime(old, (time.time() - 3 * 86400,) * 2)
+    with registry.scratch():
+        assert young.exists()
+        assert not old.exists()
+
+
 LOOP = """
 import sys
 from pathlib import Path

@@ -18,7 +18,7 @@ import random
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
@@ -138,10 +138,16 @@ def _said_again(one: Authored, example: Example) -> str:
 
 
 def authored_examples(
-    folder: Path, skipped: Counter[str] | None = None, *, part: Part = "training"
+    folder: Path,
+    skipped: Counter[str] | None = None,
+    *,
+    part: Part = "training",
+    names: Collection[str] | None = None,
 ) -> Iterator[Example]:
-    """The pairs of a part whose form returns the rows of their SQL."""
+    """The pairs of a part whose form returns the rows of their SQL, of all businesses or of those named."""
     for path in sorted(folder.glob("*.json")):
+        if names is not None and path.stem not in names:
+            continue
         one = read_authored(path)
         with closing(one.connection):
             for question, sql in one.pairs:

@@ -2,7 +2,8 @@
 
 Three sets: held-out pairs of this database, its golden questions, and a general set that no training saw. On each,
 the model in force and the candidate answer the same questions; the differences are resampled (paired bootstrap,
-Efron and Tibshirani 1993).
+Efron and Tibshirani 1993). Where the right query finds nothing on this database, a wrong one that finds nothing
+either would pass for right: there the queries themselves are compared, by their clauses.
 """
 
 from __future__ import annotations
@@ -10,25 +11,45 @@ from __future__ import annotations
 import html
 import random
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlgen.config import Settings
+from sqlgen.errors import DatabaseError, LimitReached
 from sqlgen.eval.report import Outcome
 from sqlgen.eval.runner import run_suite
 from sqlgen.eval.suite import GoldQuestion, Suite, SuiteDatabase
 from sqlgen.generation import Generator
 from sqlgen.training.authored import authored_folder, is_general, read_authored
+from sqlgen.training.doubts import Doubts
 from sqlgen.training.pairs import Pair
+from sqlgen.types import Rejection
 
-__all__ = ["Comparison", "GateReport", "compare", "general_suite", "judge", "own_suite", "page_of"]
+if TYPE_CHECKING:
+    from sqlgen.pipeline import Database
+
+__all__ = [
+    "Comparison",
+    "GateReport",
+    "Held",
+    "compare",
+    "general_suite",
+    "judge",
+    "own_suite",
+    "page_of",
+    "with_doubts",
+]
 
 _RESAMPLES = 4000
 # A gain that more resamples than these don't show may be luck.
 _CHANCE = 0.1
+# Of the pairs; more that don't fit their question, and the log is no teacher.
+_SPOILED = 0.2
+# Of the general set; each costs an index, for either model.
+_BUSINESSES = 16
 Progress = Callable[[int, int, str], None]
 
 
@@ -36,7 +57,8 @@ Progress = Callable[[int, int, str], None]
 class Comparison:
     """One set: shares of right answers before and after, the 90 % interval of the difference, what changed.
 
-    ``chance`` is the share of resamples in which nothing was gained.
+    ``chance`` is the share of resamples in which nothing was gained, ``as_sql`` counts the questions whose right
+    query finds nothing, so that the queries were compared and not their results.
     """
 
     name: str
@@ -48,6 +70,7 @@ class Comparison:
     chance: float
     won: tuple[Mapping[str, str], ...]
     lost: tuple[Mapping[str, str], ...]
+    as_sql: int = 0
 
     @property
     def gain(self) -> float:
@@ -63,6 +86,7 @@ class GateReport:
     passed: bool
     reasons: tuple[str, ...]
     margin: float
+    doubts: Doubts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -70,30 +94,63 @@ class GateReport:
             "passed": self.passed,
             "reasons": list(self.reasons),
             "margin": self.margin,
+            "doubtful": None
+            if self.doubts is None
+            else {
+                "looked_at": self.doubts.looked_at,
+                "pairs": [{"question": p.question, "sql": p.sql, "why": why} for p, why in self.doubts.pairs],
+            },
             "sets": [
                 {
                     "name": c.name, "count": c.count, "before": round(c.before, 4), "after": round(c.after, 4),
                     "gain": round(c.gain, 4), "chance": round(c.chance, 4), "interval_90": [round(c.low, 4), round(c.high, 4)],
-                    "won": list(c.won), "lost": list(c.lost),
+                    "compared_as_sql": c.as_sql, "won": list(c.won), "lost": list(c.lost),
                 }
                 for c in self.comparisons
             ],
         }  # fmt: skip
 
 
-def own_suite(pairs: Sequence[Pair], url: str, name: str = "own") -> Suite:
-    """Pairs of a live database as a suite."""
-    questions = tuple(
-        GoldQuestion(f"{name}-{n}", pair.question, "own", (pair.sql,)) for n, pair in enumerate(pairs, 1)
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A suite, and the ids of its questions whose right query finds nothing."""
+
+    suite: Suite
+    blank: frozenset[str] = frozenset()
+
+
+def own_suite(database: Database, pairs: Iterable[tuple[Pair, str]], url: str, name: str = "own") -> Held:
+    """Pairs of a live database as a suite; with each the same SQL as the model would write it, "" if it can't."""
+    questions: list[GoldQuestion] = []
+    blank: set[str] = set()
+    for number, (pair, said) in enumerate(pairs, 1):
+        id_ = f"{name}-{number}"
+        if said and _finds_nothing(database, pair.sql):
+            blank.add(id_)
+            questions.append(GoldQuestion(id_, pair.question, "own", (said,)))
+        else:
+            questions.append(GoldQuestion(id_, pair.question, "own", (pair.sql,)))
+    suite = Suite(name, tuple(questions), {"own": SuiteDatabase("own", url=url)})
+    return Held(suite, frozenset(blank))
+
+
+def _finds_nothing(database: Database, sql: str) -> bool:
+    """Whether the result is empty, or one row of nothing but NULL and zero."""
+    try:
+        found = database.run(sql, max_rows=2)
+    except (DatabaseError, LimitReached):
+        return False
+    return not isinstance(found, Rejection) and (
+        not found[1].rows or (len(found[1].rows) == 1 and not any(found[1].rows[0]))
     )
-    return Suite(name, questions, {"own": SuiteDatabase("own", url=url)})
 
 
 def general_suite(folder: Path, count: int = 120) -> Suite:
     """Questions kept from all training, over businesses of their own, as SQLite files in ``folder``."""
     questions: list[GoldQuestion] = []
     databases: dict[str, SuiteDatabase] = {}
-    for path in sorted(authored_folder().glob("*.json")):
+    paths = sorted(authored_folder().glob("*.json"))
+    for path in random.Random(7).sample(paths, min(_BUSINESSES, len(paths))):
         one = read_authored(path)
         place = folder / f"{one.name}.sqlite"
         with closing(one.connection) as source, closing(sqlite3.connect(place)) as copy:
@@ -118,14 +175,24 @@ def _is_relative(question: str) -> bool:
     )
 
 
-def compare(name: str, before: Sequence[Outcome], after: Sequence[Outcome], seed: int = 1) -> Comparison:
-    """The same questions answered twice.
+def compare(
+    name: str,
+    before: Sequence[Outcome],
+    after: Sequence[Outcome],
+    seed: int = 1,
+    blank: frozenset[str] = frozenset(),
+) -> Comparison:
+    """The same questions answered twice; those in ``blank`` are right when the SQL has the same clauses.
 
     >>> from sqlgen.eval.report import Outcome
     >>> right = Outcome("1", "d", "q", "g", "s", True, 1.0, "answered", 1.0, True, True, "easy")
     >>> compare("own", [right], [right]).gain
     0.0
     """
+    before, after = (
+        [replace(o, correct=o.exact_match) if o.id in blank else o for o in outcomes]
+        for outcomes in (before, after)
+    )
     pairs = list(zip(before, after, strict=True))
     steps = [int(b.correct) - int(a.correct) for a, b in pairs]
     rng = random.Random(seed)
@@ -141,6 +208,7 @@ def compare(name: str, before: Sequence[Outcome], after: Sequence[Outcome], seed
         sum(m <= 0 for m in means) / len(means),
         tuple(_changed(a, b) for a, b in pairs if b.correct and not a.correct),
         tuple(_changed(a, b) for a, b in pairs if a.correct and not b.correct),
+        sum(o.id in blank for o in before),
     )
 
 
@@ -149,7 +217,7 @@ def _changed(before: Outcome, after: Outcome) -> dict[str, str]:
 
 
 def judge(
-    suites: Sequence[Suite],
+    suites: Sequence[Held],
     current: Generator,
     candidate: Generator,
     *,
@@ -162,9 +230,10 @@ def judge(
     The first is won when it rises and nine of ten resamples rise too.
     """
     found: list[Comparison] = []
-    total = 2 * sum(len(s.questions) for s in suites)
+    total = 2 * sum(len(s.suite.questions) for s in suites)
     done = 0
-    for suite in suites:
+    for held in suites:
+        suite = held.suite
         reports = []
         for generator in (current, candidate):
 
@@ -174,7 +243,7 @@ def judge(
 
             reports.append(run_suite(suite, generator=generator, settings=settings, progress=tell))
             done += len(suite.questions)
-        found.append(compare(suite.name, reports[0].outcomes, reports[1].outcomes))
+        found.append(compare(suite.name, reports[0].outcomes, reports[1].outcomes, blank=held.blank))
     return decide(found, margin)
 
 
@@ -201,6 +270,21 @@ def decide(found: Sequence[Comparison], margin: float) -> GateReport:
     return GateReport(tuple(found), not reasons, tuple(reasons), margin)
 
 
+def with_doubts(report: GateReport, doubts: Doubts) -> GateReport:
+    """The report with what is doubtful in the log itself; too much of it and the candidate may not be promoted.
+
+    What is learned from a spoiled log may measure well on the rest of that log.
+    """
+    if doubts.share <= _SPOILED:
+        return replace(report, doubts=doubts)
+    reason = (
+        f"log: in {len(doubts.pairs)} of {doubts.looked_at} pairs question and SQL don't fit "
+        f'(for one "{doubts.pairs[0][0].question}": {doubts.pairs[0][1]}); look through them '
+        "('sqlgen logs review', gate.html)"
+    )
+    return replace(report, passed=False, reasons=(reason, *report.reasons), doubts=doubts)
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
@@ -210,7 +294,7 @@ def page_of(report: GateReport, lineage: Mapping[str, Any]) -> str:
     esc = html.escape
     rows = "".join(
         f"<tr><td>{esc(c.name)}<td>{c.count}<td>{_percent(c.before)}<td>{_percent(c.after)}"
-        f"<td>{100 * c.gain:+.1f} ({100 * c.low:+.1f} to {100 * c.high:+.1f})<td>{len(c.won)}<td>{len(c.lost)}"
+        f"<td>{100 * c.gain:+.1f} ({100 * c.low:+.1f} to {100 * c.high:+.1f})<td>{len(c.won)}<td>{len(c.lost)}<td>{c.as_sql}"
         for c in report.comparisons
     )
     changed = "".join(
@@ -224,6 +308,15 @@ def page_of(report: GateReport, lineage: Mapping[str, Any]) -> str:
         for what, questions in (("wrong before, right now", c.won), ("right before, wrong now", c.lost))
         if questions
     )
+    doubtful = ""
+    if report.doubts is not None and report.doubts.pairs:
+        listed = "".join(
+            f"<details><summary>{esc(pair.question)}</summary><dl><dt>{esc(why)}<dd><code>{esc(pair.sql)}</code></dl></details>"
+            for pair, why in report.doubts.pairs
+        )
+        doubtful = (
+            f"<h2>Pairs that don't fit: {len(report.doubts.pairs)} of {report.doubts.looked_at}</h2>{listed}"
+        )
     verdict = "The candidate passed the gate." if report.passed else "The candidate was refused."
     why = "".join(f"<li>{esc(reason)}" for reason in report.reasons)
     made = "".join(f"<tr><th scope=row>{esc(str(k))}<td>{esc(str(v))}" for k, v in lineage.items())
@@ -234,6 +327,6 @@ def page_of(report: GateReport, lineage: Mapping[str, Any]) -> str:
         "table{border-collapse:collapse}td,th{padding:.3rem .8rem;border-bottom:1px solid #8886;text-align:left}"
         "code{white-space:pre-wrap}</style>"
         f"<h1>Gate report</h1><p><strong>{verdict}</strong></p><ul>{why}</ul>"
-        "<table><tr><th>set<th>questions<th>before<th>after<th>difference in points (90 % interval)<th>won<th>lost"
-        f"{rows}</table>{changed}<h2>Lineage</h2><table>{made}</table></html>\n"
+        "<table><tr><th>set<th>questions<th>before<th>after<th>difference in points (90 % interval)<th>won<th>lost<th>compared as SQL"
+        f"{rows}</table>{changed}{doubtful}<h2>Lineage</h2><table>{made}</table></html>\n"
     )

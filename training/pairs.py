@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,19 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import sqlglot
+from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from sqlgen.errors import UsageError
 from sqlgen.generation.codes import with_codes
 from sqlgen.sql.fingerprint import Unusable, fingerprint
-from sqlgen.sql.form import Inexpressible, tree_to_form
+from sqlgen.sql.form import Inexpressible, form_to_sql, tree_to_form
 from sqlgen.training.corpora import Example
 from sqlgen.types import Dialect, Rejection, RetrievedContext, Table, TableSlice, ValidatedQuery
 
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
 
-__all__ = ["Pair", "Role", "examples_of", "read_pairs", "role_of"]
+__all__ = ["Pair", "Role", "examples_of", "read_pairs", "role_of", "said_again"]
 
 Role = Literal["learn", "watch", "gate"]
 
@@ -88,11 +90,15 @@ def _key(sql: str, dialect: Dialect) -> str:
 
 
 def examples_of(
-    database: Database, pairs: Iterable[Pair], dropped: Counter[str] | None = None
+    database: Database,
+    pairs: Iterable[Pair],
+    dropped: Counter[str] | None = None,
+    foreign: list[Pair] | None = None,
 ) -> Iterator[tuple[Pair, Example]]:
     """Each pair over the context that retrieval hands the model for it, as far as the form can say it.
 
-    ``dropped`` counts the others by cause.
+    ``dropped`` counts the others by cause; ``foreign`` gets those whose question names a value and whose
+    SQL has only others.
     """
     dropped = Counter() if dropped is None else dropped
     dialect = database.dialect
@@ -108,8 +114,32 @@ def examples_of(
             form = tree_to_form(tree, context, pair.question)
         except (Inexpressible, SqlglotError, AttributeError, RecursionError) as error:
             dropped[f"not sayable: {str(error).split(chr(39))[0][:40]}"] += 1
+            if foreign is not None and _has_other_values(checked, context, pair.question, dialect):
+                foreign.append(pair)
             continue
         yield pair, Example(pair.question, context, tuple(form), "own", "own")
+
+
+def _has_other_values(
+    query: ValidatedQuery, context: RetrievedContext, question: str, dialect: Dialect
+) -> bool:
+    """Whether the question names values and the query has values, but none in common."""
+    named = {match.value.lower() for match in context.values} | set(re.findall(r"\d+", question))
+    tree = sqlglot.parse_one(query.sql, dialect=dialect)
+    held = {
+        str(node.this).lower()
+        for node in tree.find_all(exp.Literal)
+        if not isinstance(node.parent, exp.Limit)
+    }
+    return bool(named and held) and not any(value in question.lower() for value in held) and not named & held
+
+
+def said_again(example: Example, dialect: Dialect) -> str:
+    """The SQL of an example as the model would write it; "" when that goes wrong."""
+    try:
+        return form_to_sql(example.form, example.context, example.question, dialect)
+    except (Inexpressible, ValueError, IndexError):
+        return ""
 
 
 def _with_what_is_read(

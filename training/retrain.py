@@ -19,8 +19,9 @@ from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
 from sqlgen.registry import ADAPTER_FILE, Entry
 from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of
 from sqlgen.training.authored import authored_examples, authored_folder
-from sqlgen.training.gate import GateReport, general_suite, judge, own_suite
-from sqlgen.training.pairs import Pair, examples_of, role_of
+from sqlgen.training.doubts import doubts_of
+from sqlgen.training.gate import GateReport, Held, general_suite, judge, own_suite, with_doubts
+from sqlgen.training.pairs import Pair, examples_of, role_of, said_again
 from sqlgen.training.synthesize import business_domains, synthesize
 from sqlgen.training.weights import write_changed
 
@@ -31,6 +32,7 @@ __all__ = ["Retrained", "replay_examples", "retrain"]
 
 _LEAST_PAIRS = 10
 _SYNTHETIC = 400
+_BUSINESSES = 16
 Progress = Callable[[int, int, str], None]
 
 
@@ -69,7 +71,8 @@ def retrain(
     dropped: Counter[str] = Counter()
     tell = progress or (lambda done, total, what: None)
     tell(0, 1, "read the pairs")
-    found = list(examples_of(database, pairs, dropped))
+    foreign: list[Pair] = []
+    found = list(examples_of(database, pairs, dropped, foreign))
     roles: dict[str, list[int]] = {"learn": [], "watch": [], "gate": []}
     for number, (pair, _) in enumerate(found):
         roles[role_of(pair.key)].append(number)
@@ -99,13 +102,13 @@ def retrain(
         adapter = (made / ADAPTER_FILE).read_bytes()
         name = hashlib.sha256(adapter).hexdigest()[:12]
         write_changed(base, changes_of(made / ADAPTER_FILE), made / "weights", adapter=name)
-        held_out = [found[n][0] for n in roles["gate"]]
+        held_out = [(found[n][0], said_again(found[n][1], database.dialect)) for n in roles["gate"]]
         in_force = registry.current()
         with tempfile.TemporaryDirectory(prefix="sqlgen-gate-") as folder:
-            suites = [own_suite(held_out, str(settings.db))]
+            suites = [own_suite(database, held_out, str(settings.db))]
             if golden is not None and golden.questions:
-                suites.append(replace(golden, name="golden"))
-            suites.append(general_suite(Path(folder)))
+                suites.append(Held(replace(golden, name="golden")))
+            suites.append(Held(general_suite(Path(folder))))
             report = judge(
                 suites,
                 EmbeddedGenerator.load(in_force.weights if in_force else None),
@@ -114,6 +117,8 @@ def retrain(
                 margin=margin,
                 progress=tell,
             )
+        tell(0, 1, "look for pairs that don't fit")
+        report = with_doubts(report, doubts_of(base, found, foreign, recipe.seed))
         counts = {role: len(numbers) for role, numbers in roles.items()}
         lineage = {
             "base": bound,
@@ -131,8 +136,10 @@ def retrain(
 
 
 def replay_examples(seed: int) -> list[Any]:
-    """General examples against forgetting: the authored ones, and made ones over random businesses."""
+    """General examples against forgetting: authored ones of some businesses, and made ones over random businesses."""
     made = synthesize(list(business_domains(8, seed=seed)), _SYNTHETIC, seed=seed)
-    examples = [*authored_examples(authored_folder()), *(example for _, example in made)]
+    stems = sorted(path.stem for path in authored_folder().glob("*.json"))
+    names = random.Random(seed).sample(stems, min(_BUSINESSES, len(stems)))
+    examples = [*authored_examples(authored_folder(), names=names), *(example for _, example in made)]
     random.Random(seed).shuffle(examples)
     return examples

@@ -175,6 +175,10 @@ def _text(done: Retrained) -> str:
         f"learned from {done.pairs['learn']} pairs in {learned.seconds:.0f} s ({learned.steps} steps; {learned.stopped})"
         + (f"; left out: {sum(done.dropped.values())}" if done.dropped else "")
     )
+    if blank := done.gate.comparisons[0].as_sql:
+        lines.append(
+            f"{blank} of the held-out queries find nothing here: compared by their clauses, not their rows"
+        )
     for reason in done.gate.reasons:
         lines.append(f"refused   {reason}")
     state = "is in force; 'sqlgen models rollback' goes back" if done.promoted else "is kept and not in force"

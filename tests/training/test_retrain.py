@@ -20,8 +20,8 @@ from sqlgen.eval.report import Outcome
 from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
 from sqlgen.training.adapt import Recipe, adapt, changes_of
 from sqlgen.training.authored import authored_examples, authored_folder, is_general, read_authored
-from sqlgen.training.gate import compare, decide, general_suite, page_of
-from sqlgen.training.pairs import examples_of, read_pairs, role_of
+from sqlgen.training.gate import compare, decide, general_suite, own_suite, page_of
+from sqlgen.training.pairs import examples_of, read_pairs, role_of, said_again
 from sqlgen.training.retrain import retrain
 from sqlgen.training.weights import load_exported, write_changed
 
@@ -147,6 +147,25 @@ def test_the_gate_asks_for_a_gain_that_is_no_chance_and_no_loss_elsewhere() -> N
     page = page_of(refused, {"base": "<script>"})
     assert "<script>" not in page
     assert "question 2" in page
+
+
+def test_what_finds_nothing_is_compared_as_sql_and_not_by_its_rows(tmp_path: Path) -> None:
+    url = write_shop(tmp_path / "shop.db")
+    rows: list[dict[str, object]] = [
+        {"question": "Which gizmos are red?", "sql": "SELECT label FROM gizmos WHERE hue = 'red'"},
+        {"question": "Which gizmos are teal?", "sql": "SELECT label FROM gizmos WHERE hue = 'teal'"},
+        {"question": "How many gizmos are teal?", "sql": "SELECT COUNT(*) FROM gizmos WHERE hue = 'teal'"},
+    ]
+    path = write_pairs(tmp_path / "p.jsonl", rows)
+    with sqlgen.connect(url, settings=Settings(home=tmp_path / "home")) as database:
+        found = list(examples_of(database, read_pairs([path], "sqlite")))
+        held = own_suite(database, [(pair, said_again(one, "sqlite")) for pair, one in found], url)
+    assert held.blank == {"own-2", "own-3"}
+    by_rows = replace(outcome(2, True), id="own-2", exact_match=False)
+    by_clauses = replace(outcome(2, False), id="own-2", exact_match=True)
+    shown = compare("own", [by_rows], [by_clauses], blank=held.blank)
+    assert (shown.before, shown.after, shown.as_sql) == (0.0, 1.0, 1)
+    assert compare("own", [by_rows], [by_rows]).before == 1.0
 
 
 def test_authored_pairs_run_and_a_fifth_is_kept_from_training(tmp_path: Path) -> None:
