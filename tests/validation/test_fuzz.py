@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from tests.validation.fuzz import (
     mutate,
     statements,
 )
+from tests.validation.fuzz_atheris import one
 
 # Statements of each dialect in this part; the whole run has 200,000.
 COUNT = 600
@@ -63,6 +66,20 @@ def test_a_change_is_seen(tmp_path: Path, new_postgres_database: NewDatabase) ->
         target.run("UPDATE customers SET name = 'x' WHERE id = 1")
         assert target.state() != before
         target.close()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00SELECT 1", b"\x01SELECT \xff\xfe", b"\x02DELETE FROM t", b"\x03/*!"]
+)
+def test_the_target_of_coverage_guided_fuzzing_takes_any_bytes(data: bytes) -> None:
+    one(data)
+
+
+def test_coverage_guided_fuzzing_of_a_few_seconds() -> None:
+    pytest.importorskip("atheris", reason="atheris is not installed; pip install atheris")
+    command = [sys.executable, "-m", "tests.validation.fuzz_atheris", "-runs=300", "-max_total_time=10"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_the_grammar_writes_what_must_be_refused_too() -> None:
