@@ -25,7 +25,7 @@ __all__ = ["CONFIG_FILE", "Settings", "load_settings", "nearest", "reload_policy
 CONFIG_FILE = "sqlgen.toml"
 _PREFIX = "SQLGEN_"
 _CONTEXT_PREFIX = "SQLGEN_POLICY_"
-_OTHER_VARIABLES = frozenset({"SQLGEN_CONFIG", "SQLGEN_DEBUG"})
+_OTHER_VARIABLES = frozenset({"SQLGEN_API_KEY", "SQLGEN_CONFIG", "SQLGEN_DEBUG"})
 
 
 OnEstimate = Literal["refuse", "ask", "run"]

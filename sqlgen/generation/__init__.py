@@ -9,7 +9,10 @@ __all__ = ["Generator", "ScriptedGenerator", "load_generator"]
 
 
 def load_generator(name: str = "shipped") -> Generator:
-    """The generator of this name, or in this folder; ModelUnavailable when its weights cannot be used."""
+    """The generator of this name, or in this folder; ModelUnavailable when its weights cannot be used.
+
+    See ``sqlgen.generation.names`` for the names of others than the shipped one.
+    """
     from pathlib import Path
 
     from sqlgen.errors import ModelUnavailable
@@ -19,6 +22,12 @@ def load_generator(name: str = "shipped") -> Generator:
         return EmbeddedGenerator.load()
     if (Path(name) / "manifest.json").is_file():
         return EmbeddedGenerator.load(Path(name))
-    raise ModelUnavailable(
-        f"no model {name!r}; the one that ships is 'shipped', and a folder holds one that you exported"
-    )
+    from sqlgen.generation.names import named_generator
+
+    generator = named_generator(name)
+    if generator is None:
+        raise ModelUnavailable(
+            f"no model {name!r}; the one that ships is 'shipped', a folder holds one that you exported, "
+            "and hf:NAME, http:URL#NAME and cascade:FIRST,BIGGER name others"
+        )
+    return generator

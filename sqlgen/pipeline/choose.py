@@ -64,7 +64,7 @@ class Contest:
         self._settings = settings
         self._driver = driver
         self._chooser = chooser
-        self._confirm = confirm
+        self.confirm = confirm
 
     def choose(
         self,
@@ -174,7 +174,7 @@ class Contest:
         if not over:
             return None
         if settings.on_estimate == "run" or (
-            settings.on_estimate == "ask" and self._confirm is not None and self._confirm(f"{over}; run it?")
+            settings.on_estimate == "ask" and self.confirm is not None and self.confirm(f"{over}; run it?")
         ):
             return Finding("cost", over)
         raise LimitReached(f"{over}; narrow the question, or raise the limit", "cost")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlgen.audit import AuditLog, audited
 from sqlgen.config import Settings, load_settings
 from sqlgen.errors import ModelUnavailable, SchemaFileError, SqlgenError, StoreUnusable, UsageError
+from sqlgen.generation.cascade import Cascade
 from sqlgen.history import History, Line
 from sqlgen.pipeline.choose import Confirm, Contest
 from sqlgen.pipeline.model import Model, load_chooser, load_embedder
@@ -265,10 +266,24 @@ class Database:
             # A schema that changed between reading it and running the query deserves one fresh attempt.
             if reply.status == "error" and self._schema.has_drifted():
                 reply = self.walk.answer(text, limits, beams, execute, context, on_stage, history)
+            bigger = self._bigger_walk(reply)
+            if bigger is not None:
+                reply = bigger.answer(text, limits, beams, execute, context, on_stage, history)
             entry.fields |= _audited_fields(reply)
         object.__setattr__(reply, "_database", self)
         self._keep(reply)
         return reply
+
+    def _bigger_walk(self, reply: Reply) -> Walk | None:
+        """The walk with the bigger model of a cascade, where the first one's answer is not sure enough."""
+        generator = self._generator.get()
+        if not isinstance(generator, Cascade) or not generator.asks_bigger(reply.status, reply.confidence):
+            return None
+        bigger = generator.bigger
+        chooser = Once(lambda: load_chooser(bigger.info))
+        contest = Contest(self._settings, self._driver, chooser, self.contest.confirm)
+        model = Model(bigger, self._settings.model, lambda: self.adapters)
+        return Walk(self._settings, self._schema, model, contest)
 
     def stream(
         self,

@@ -30,7 +30,7 @@ from sqlgen.sql.form.words import (
 from sqlgen.sql.periods import parse_between, parse_period
 from sqlgen.types import ColumnKind, Dialect, RetrievedContext
 
-__all__ = ["form_to_sql", "form_to_tree"]
+__all__ = ["form_to_sql", "form_to_tree", "is_reserved"]
 
 _SAFE = re.compile(r"[a-z_][a-z0-9_]*")
 # Words that one of the four engines reserves; quoting them everywhere costs nothing.
@@ -131,6 +131,15 @@ _TEMPLATES: dict[str, dict[str, str]] = {
         "concat": "CONCAT(x, ' ', y)",
     },
 }
+
+
+def is_reserved(name: str) -> bool:
+    """Whether one of the engines reserves this word, so that as a name it needs quotes.
+
+    >>> is_reserved("Order"), is_reserved("orders")
+    (True, False)
+    """
+    return name.lower() in _RESERVED
 
 
 def form_to_sql(
@@ -274,7 +283,7 @@ class _Builder:
 
     def name(self, text: str) -> exp.Identifier:
         safe = bool(_SAFE.fullmatch(text) if self.dialect == "postgres" else _SAFE.fullmatch(text.lower()))
-        return exp.to_identifier(text, quoted=not safe or text.lower() in _RESERVED)
+        return exp.to_identifier(text, quoted=not safe or is_reserved(text))
 
     def fresh(self, text: str) -> str:
         """A name for a derived table that no table of the context has."""
