@@ -98,8 +98,10 @@ def _open(place: Place) -> tuple[Index, int] | None:
     return Index(catalog_of(version), store, None, reopen=lambda: store), version
 
 
-def _read(place: Place, threads: int, until: float, results: Any) -> None:
+def _read(place: Place, threads: int, seconds: float, ready: Any, results: Any) -> None:
     """A process of readers: threads that ask, while the index is taken up anew again and again."""
+    ready.wait()
+    until = time.time() + seconds
     lock = threading.Lock()
     faults: list[str] = []
     counts = {"questions": 0, "versions": 0}
@@ -143,7 +145,10 @@ def _read(place: Place, threads: int, until: float, results: Any) -> None:
     results.put((counts, faults))
 
 
-def _write(place: Place, first: int, until: float, pause_s: float, done: Any) -> None:
+def _write(place: Place, first: int, seconds: float, pause_s: float, ready: Any, done: Any) -> None:
+    if ready is not None:
+        ready.wait()
+    until = time.time() + seconds
     version = first
     while time.time() < until:
         version += 1
@@ -160,12 +165,15 @@ def readers_and_writer(place: Place, *, seconds: float, readers: int, processes:
     open_index(catalog_of(0), place).close()
     results = fork.Queue()
     written = fork.Value("i", 0)
-    until = time.time() + seconds
     share = [readers // processes + (n < readers % processes) for n in range(processes)]
+    # Processes take a while to begin on a busy machine; the seconds count from when all of them have.
+    ready = fork.Barrier(sum(threads > 0 for threads in share) + 1, timeout=120)
     workers = [
-        fork.Process(target=_read, args=(place, threads, until, results)) for threads in share if threads
+        fork.Process(target=_read, args=(place, threads, seconds, ready, results))
+        for threads in share
+        if threads
     ]
-    writer = fork.Process(target=_write, args=(place, 0, until, 0.3, written))
+    writer = fork.Process(target=_write, args=(place, 0, seconds, 0.3, ready, written))
     for process in (*workers, writer):
         process.start()
     totals = {"questions": 0, "versions": 0}
@@ -197,7 +205,7 @@ def kills(place: Place, *, count: int, seed: int = 0) -> dict[str, Any]:
     version, seen = 0, []
     for _ in range(count):
         done = fork.Value("i", version)
-        writer = fork.Process(target=_write, args=(place, version, time.time() + 60, 0.0, done))
+        writer = fork.Process(target=_write, args=(place, version, 60.0, 0.0, None, done))
         writer.start()
         while done.value == version and writer.is_alive():
             time.sleep(0.005)

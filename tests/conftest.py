@@ -24,6 +24,11 @@ from typing import Any, NoReturn
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("sqlgen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sqlgen")
 
 NewDatabase = Callable[[], str]
 
