@@ -5,6 +5,7 @@ The only file outside training that imports torch, transformers and peft; all of
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -216,6 +217,8 @@ def _load(name: str, adapter: str | None, options: Mapping[str, str]) -> tuple[A
     if name.startswith(("/", "./", "../")) and not Path(name).is_dir():
         raise ModelUnavailable(f"no checkpoint in the folder {name}")
     transformers.utils.logging.disable_progress_bar()
+    # The hub's client tells of each attempt; what came of them is told once, below.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     arguments: dict[str, Any] = {"dtype": options["dtype"]}
     if options["device"] != "cpu" and (torch.cuda.is_available() or options["device"] != "auto"):
         arguments["device_map"] = options["device"]

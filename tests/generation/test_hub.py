@@ -34,6 +34,7 @@ from sqlgen.validation import validate
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 llguidance = pytest.importorskip("llguidance")
+from_tokenizer = pytest.importorskip("llguidance.hf").from_tokenizer
 
 CUSTOMERS = Table(
     "customers",
@@ -154,6 +155,7 @@ def test_without_the_grammar_random_weights_write_no_query(checkpoint: Path) -> 
     assert generator.generate(QUESTION, CONTEXT, beams=1) == ()
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_an_adapter_is_loaded_and_changes_what_is_written(checkpoint: Path, tmp_path: Path) -> None:
     import peft
 
@@ -249,7 +251,7 @@ def test_whatever_the_grammar_allows_passes_validation(checkpoint: Path, dialect
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     model = transformers.AutoModelForCausalLM.from_pretrained(checkpoint)
-    inner = llguidance.hf.from_tokenizer(tokenizer, n_vocab=model.config.vocab_size)
+    inner = from_tokenizer(tokenizer, n_vocab=model.config.vocab_size)
     processor = GrammarProcessor(inner, sql_grammar(CONTEXT, dialect), 1, tokenizer.eos_token_id)
     torch.manual_seed(1)
     with torch.inference_mode():
@@ -290,7 +292,7 @@ def test_whatever_the_grammar_allows_passes_validation(checkpoint: Path, dialect
 )  # fmt: skip
 def test_what_the_grammar_lets_through(checkpoint: Path, sql: str, allowed: bool) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-    inner = llguidance.hf.from_tokenizer(tokenizer, n_vocab=len(tokenizer))
+    inner = from_tokenizer(tokenizer, n_vocab=len(tokenizer))
     grammar = llguidance.LLMatcher.grammar_from_lark(sql_grammar(CONTEXT, "sqlite"))
     matcher = llguidance.LLMatcher(inner, grammar, log_level=0)
     tokens = tokenizer(sql)["input_ids"]
@@ -309,7 +311,7 @@ def test_a_grammar_of_fifty_tables_stays_within_the_default_limits(checkpoint: P
         )
     context = RetrievedContext(tuple(TableSlice(table, 1.0, "") for table in tables))
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-    inner = llguidance.hf.from_tokenizer(tokenizer, n_vocab=len(tokenizer))
+    inner = from_tokenizer(tokenizer, n_vocab=len(tokenizer))
     grammar = llguidance.LLMatcher.grammar_from_lark(sql_grammar(context, "sqlite"))
     matcher = llguidance.LLMatcher(inner, grammar, log_level=0)
     sql = "SELECT COUNT(*), COUNT(*), MAX(t49.c49_3) FROM t49 JOIN t16 ON t49.up = t16.id WHERE t16.c16_1 > 5"
