@@ -527,13 +527,14 @@ class _Walk:
                 columns["ordinality"] = None
             scope.sources.append(self.aliased(node.args.get("alias"), "", columns))
             return
-        if not isinstance(node.this, exp.Identifier):
-            self.function_source(node, node.this, scope)
-            return
         name, schema, database = node.this, node.args.get("db"), node.args.get("catalog")
-        if any(part is not None and not isinstance(part, exp.Identifier) for part in (schema, database)):
-            self.fault("unknown_table", f"`{node.sql(dialect=self.dialect)}` is no name of a table", node)
+        dotted = isinstance(name, exp.Dot) and not isinstance(name.expression, exp.Anonymous)
+        if dotted or any(p is not None and not isinstance(p, exp.Identifier) for p in (schema, database)):
+            self.fault("unknown_table", "a name of a table has empty or too many parts", node)
             self.unknown(node, scope)
+            return
+        if not isinstance(name, exp.Identifier):
+            self.function_source(node, name, scope)
             return
         alias = node.args.get("alias")
         folded = self.fold(name)
