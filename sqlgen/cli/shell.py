@@ -67,6 +67,12 @@ def shell(db: str | None, schema_file: Path | None, dialect: Dialect | None, **o
         conversation = Shell(database)
         if not sys.stdin.isatty():
             return conversation.run(_lines())
+        try:
+            import prompt_toolkit  # noqa: F401
+        except ImportError as error:
+            raise UsageError(
+                "at a terminal the shell needs prompt_toolkit: pip install 'sqlgen[shell]'; from a pipe it does not"
+            ) from error
         database.warm()
         return conversation.run(read_terminal(conversation), interactive=True)
 

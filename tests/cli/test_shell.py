@@ -222,6 +222,26 @@ def test_on_a_terminal(columns: int, spawn: Callable[[int], pexpect.spawn[str]])
     assert child.exitstatus == 0
 
 
+def test_without_the_extra_a_terminal_is_told_and_a_pipe_works(
+    run: Callable[..., object], shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    class Stdin(io.TextIOWrapper):
+        terminal = True
+
+        def isatty(self) -> bool:
+            return self.terminal
+
+    monkeypatch.setitem(sys.modules, "prompt_toolkit", None)
+    monkeypatch.setattr(sys, "stdin", Stdin(io.BytesIO(b"Who?\n")))
+    outcome = run("shell", "--db", shop)
+    assert outcome.code == 2  # type: ignore[attr-defined]
+    assert "sqlgen[shell]" in outcome.err  # type: ignore[attr-defined]
+    monkeypatch.setattr(Stdin, "terminal", False)
+    assert "Ann" in run("shell", "--db", shop).out  # type: ignore[attr-defined]
+
+
 def test_lines_from_a_pipe(run: Callable[..., object], shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
