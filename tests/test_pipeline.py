@@ -94,7 +94,8 @@ def test_the_document_has_the_promised_keys(db: sqlgen.Database) -> None:
     assert document["rows"] == [[3]]
     assert document["row_count"] == 1
     assert document["columns"][0]["name"] == "n"
-    assert set(document["columns"][0]) == {"name", "type"}
+    assert set(document["columns"][0]) == {"name", "type", "label", "meaning", "role", "unit", "sources"}
+    assert (document["columns"][0]["label"], document["columns"][0]["meaning"]) == ("n", "count")
     assert set(document) >= {
         "question", "status", "sql", "dialect", "columns", "rows", "row_count", "truncated", "confidence",
         "citations", "candidates", "findings", "model", "timings_ms", "answer_id",
