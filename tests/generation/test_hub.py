@@ -314,7 +314,7 @@ def test_a_grammar_of_fifty_tables_stays_within_the_default_limits(checkpoint: P
     inner = from_tokenizer(tokenizer, n_vocab=len(tokenizer))
     grammar = llguidance.LLMatcher.grammar_from_lark(sql_grammar(context, "sqlite"))
     matcher = llguidance.LLMatcher(inner, grammar, log_level=0)
-    sql = "SELECT COUNT(*), COUNT(*), MAX(t49.c49_3) FROM t49 JOIN t16 ON t49.up = t16.id WHERE t16.c16_1 > 5"
+    sql = "SELECT COUNT(*), COUNT(*), MAX(t49.c49_3) FROM t16 JOIN t49 ON t49.up = t16.id WHERE t16.c16_1 > 5"
     for token in tokenizer(sql)["input_ids"]:
         matcher.compute_bitmask()
         assert matcher.consume_token(token), matcher.get_error()
