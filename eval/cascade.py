@@ -58,11 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int)
     options = parser.parse_args(arguments)
     suite = load_suite(options.suite)
-    outcomes = [
+    first, bigger = (
         run_suite(suite, generator=load_generator(name), limit=options.limit).outcomes
         for name in (options.first, options.bigger)
-    ]
-    for p in cost_curve(*outcomes):
+    )
+    for p in cost_curve(first, bigger):
         print(
             json.dumps(
                 {

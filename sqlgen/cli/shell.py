@@ -334,13 +334,16 @@ def completer_of(conversation: Shell) -> Completer:
     from prompt_toolkit.completion import Completer, Completion, PathCompleter
     from prompt_toolkit.document import Document
 
+    from sqlgen.knowledge import Term
+
     database = conversation.database
     catalog = database.catalog
     names = {table.name: "table" for table in catalog.tables}
     for table in catalog.tables:
         names |= {column.name: "column" for column in table.columns if column.name not in names}
-    names |= {entry.item.name: "term" for entry in database.knowledge.entries("term")}
-    names |= {entry.item.name: "metric" for entry in database.knowledge.entries("metric")}
+    for entry in database.knowledge.entries():
+        if isinstance(entry.item, Term):
+            names[entry.item.name] = "metric" if entry.item.is_metric else "term"
     lines = database.history.lines(limit=_MOST_PAST, database=database.identity)
     past = list(dict.fromkeys(line.question for line in lines))
     paths = PathCompleter(expanduser=True)

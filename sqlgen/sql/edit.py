@@ -311,7 +311,7 @@ class QueryEdit:
             if columns & set(held):
                 continue
             other._add_condition(self._carried(condition, other))
-        if ranked:
+        if ranked and limit is not None:
             keys = [self._carried(key, other) for key in mine.args["order"].expressions]
             theirs.set("order", exp.Order(expressions=keys))
             theirs.set("limit", limit.copy())

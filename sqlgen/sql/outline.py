@@ -27,7 +27,7 @@ TermKind: TypeAlias = Literal[
 
 BUCKETS = ("year", "quarter", "month", "week", "day", "weekday", "hour")
 _AGGREGATES = frozenset("count sum avg min max total group_concat string_agg".split())
-_COMPARISONS = {
+_COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "=", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
     exp.Like: "like", exp.ILike: "like", exp.NullSafeEQ: "=", exp.NullSafeNEQ: "!=",
 }  # fmt: skip
