@@ -109,7 +109,7 @@ def sql_grammar(context: RetrievedContext, dialect: Dialect) -> str:
 
     >>> from sqlgen.types import Column, TableSlice
     >>> orders = Table("orders", (Column("id", "INTEGER", "number"),))
-    >>> 'orders.id' in sql_grammar(RetrievedContext((TableSlice(orders, 1.0, ""),)), "sqlite")
+    >>> '" FROM orders"' in sql_grammar(RetrievedContext((TableSlice(orders, 1.0, ""),)), "sqlite")
     True
     """
     tables = [piece.table for piece in context.tables if piece.table.columns][:MAX_TABLES]
