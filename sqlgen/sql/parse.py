@@ -365,9 +365,9 @@ def _call(node: exp.Expr) -> Call:
     if isinstance(parent, (exp.Table, exp.Lateral)) and parent.this is not None:
         is_source = True
         if parent.args.get("db") is not None:
-            qualifier = ".".join(
-                p.name for p in (parent.args.get("catalog"), parent.args["db"]) if p is not None
-            )
+            # sqlglot puts '' where a name has an empty part.
+            parts = [p for p in (parent.args.get("catalog"), parent.args["db"]) if p is not None]
+            qualifier = ".".join(p.name if isinstance(p, exp.Expr) else str(p) for p in parts) or "."
     return Call(name if quoted else name.lower(), qualifier, is_source, node, span_of(node))
 
 
