@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
@@ -135,6 +136,7 @@ def export(model: SqlgenModel, out: Path, *, version: str, quantized: bool = Tru
                 quantize_dynamic(full, final, weight_type=QuantType.QUInt8, per_channel=True)
             else:
                 final.write_bytes(full.read_bytes())
+            strip_notes(final)
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob("*.onnx"))}
     manifest = {
         "name": "sqlgen-minilm-pointer",
@@ -148,6 +150,22 @@ def export(model: SqlgenModel, out: Path, *, version: str, quantized: bool = Tru
         "sha256": files,
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def strip_notes(path: Path) -> None:
+    """Rewrite an ONNX file without what its exporter noted about where each node came from: paths of a machine."""
+    model = onnx.load(path)
+    graphs = [model.graph]
+    while graphs:
+        graph = graphs.pop()
+        parts = [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
+        for part in (graph, *parts):
+            part.ClearField("doc_string")
+            part.ClearField("metadata_props")
+        graphs += [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+    model.ClearField("doc_string")
+    model.ClearField("metadata_props")
+    onnx.save(model, path)
 
 
 def main() -> None:

@@ -51,6 +51,8 @@ def test_learns_saves_loads_and_exports(
         assert torch.equal(tiny(**inputs), loaded(**inputs))
 
     export(loaded, tmp_path / "onnx", version="t", quantized=False)
+    for graph in (*(tmp_path / "onnx").glob("*.onnx"), *shipped_path().glob("*.onnx")):
+        assert b"site-packages" not in graph.read_bytes(), "the exporter's notes name paths of a machine"
     (tmp_path / "onnx" / "tokenizer.json").write_bytes((shipped_path() / "tokenizer.json").read_bytes())
     generator = EmbeddedGenerator.load(tmp_path / "onnx")
     for example in examples:
