@@ -10,9 +10,17 @@ import uuid
 from typing import Any
 
 from sqlgen.errors import UsageError
-from sqlgen.types import Answer, Result, RetrievedContext
+from sqlgen.types import Answer, Finding, Result, RetrievedContext
 
-__all__ = ["answer_document", "context_document", "json_cell", "to_arrow", "to_pandas", "to_polars"]
+__all__ = [
+    "answer_document",
+    "context_document",
+    "finding_document",
+    "json_cell",
+    "to_arrow",
+    "to_pandas",
+    "to_polars",
+]
 
 
 def json_cell(value: Any) -> Any:
@@ -53,6 +61,15 @@ def _not_finite(value: float) -> str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """A finding as a JSON document; ``span`` is its place in the SQL, in characters."""
+    return {
+        "rule": finding.rule,
+        "message": finding.message,
+        "span": list(finding.span) if finding.span else None,
+    }
+
+
 def answer_document(answer: Answer) -> dict[str, Any]:
     """The answer as one JSON document; ``row_count`` is None when nothing was executed."""
     result = answer.result
@@ -74,10 +91,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
             {"sql": candidate.sql, "logprob": json_cell(round(candidate.logprob, 4)), "verdict": verdict}
             for candidate, verdict in answer.candidates
         ],
-        "findings": [
-            {"rule": f.rule, "message": f.message, "span": list(f.span) if f.span else None}
-            for f in answer.findings
-        ],
+        "findings": [finding_document(f) for f in answer.findings],
         "warnings": [{"rule": w.rule, "message": w.message} for w in answer.warnings],
         "message": answer.message,
         "reading": answer.reading,

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +78,25 @@ class Line:
     verdict: Verdict | None = None
     final_sql: str = ""
     judged_at: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document of one line of ``sqlgen history list --format json``."""
+        return {
+            "answer_id": self.id,
+            "at": datetime.fromtimestamp(self.at).astimezone().isoformat("T", "seconds"),
+            "database": self.database,
+            "question": self.question,
+            "status": self.status,
+            "sql": self.sql,
+            "confidence": round(self.confidence, 4),
+            "model": self.model,
+            "tables": list(self.tables),
+            "context": self.context,
+            "timings_ms": dict(self.timings_ms),
+            "user": self.user,
+            "verdict": self.verdict,
+            "final_sql": self.final_sql,
+        }
 
 
 class History:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlgen.errors import ConfigError, ModelUnavailable, UsageError
+from sqlgen.files import write_whole
 from sqlgen.lock import exclusive
 
 __all__ = ["ADAPTER_FILE", "Entry", "Registry"]
@@ -214,16 +215,7 @@ class Registry:
             shutil.rmtree(made, ignore_errors=True)
 
     def _point(self, pointer: Mapping[str, Any]) -> None:
-        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=_POINTER, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(pointer, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.folder / _POINTER)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(self.folder / _POINTER, json.dumps(pointer))
         _sync(self.folder)
 
     @contextmanager

@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sqlgen.errors import ConfigError
+from sqlgen.files import write_whole
 from sqlgen.types import Catalog, Column, ForeignKey, Table
 
 __all__ = ["read_catalog", "store_folder", "write_catalog"]
@@ -44,26 +43,13 @@ def write_catalog(path: Path, catalog: Catalog) -> None:
     """Keep ``catalog`` at ``path``, in one move; a folder that cannot be written costs only the next reading."""
     text = json.dumps({"version": _VERSION, "catalog": asdict(catalog)}, ensure_ascii=True, default=str)
     try:
-        _replace(path, f"{_digest(text)}\n{text}")
+        write_whole(path, f"{_digest(text)}\n{text}")
     except OSError as error:
         _log.warning("the catalog %s cannot be written (%s); it is kept in memory", path, error.strerror)
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def read_catalog(path: Path, fingerprint: str | None) -> Catalog | None:

@@ -14,7 +14,7 @@ PACKAGE = Path(sqlgen.__file__).parent
 ROWS = (
     {"types", "errors"},
     {"policy"},
-    {"audit", "config", "journal", "lock", "trees"},
+    {"audit", "config", "files", "journal", "lock", "trees"},
     {"sql", "catalog", "knowledge", "history", "export", "registry", "store"},
     {
         "retrieval",

@@ -10,13 +10,12 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from sqlgen.files import write_whole
 from sqlgen.types import Catalog, Column, Table
 
 __all__ = ["Renames", "before", "find_renames", "read_renames", "remember_renames", "successors"]
@@ -154,14 +153,7 @@ def remember_renames(path: Path, renames: Renames) -> None:
     """Add to the renames kept at ``path``, in one move; the latest 200 stay."""
     kept = [*read_renames(path), renames][-_KEPT:]
     text = json.dumps([asdict(one) for one in kept])
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, text)
 
 
 def read_renames(path: Path) -> list[Renames]:

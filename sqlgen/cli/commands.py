@@ -35,6 +35,7 @@ from sqlgen.cli.shared import (
 from sqlgen.cli.shell import shell
 from sqlgen.cli.train import models, train
 from sqlgen.errors import SqlgenError, UsageError
+from sqlgen.export import finding_document
 from sqlgen.types import Dialect, Finding, Rejection, ValidatedQuery
 
 if TYPE_CHECKING:
@@ -388,7 +389,7 @@ def _verdict(outcome: Any, dialect: str) -> dict[str, Any]:
     if isinstance(outcome, Rejection):
         return {
             "verdict": "reject",
-            "findings": [_finding(f) for f in outcome.findings],
+            "findings": [finding_document(f) for f in outcome.findings],
             "sql": outcome.sql,
             "dialect": dialect,
         }
@@ -407,14 +408,6 @@ def _warnings(outcome: ValidatedQuery) -> list[dict[str, str]]:
     return [{"rule": w.rule, "message": w.message} for w in outcome.warnings]
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "rule": finding.rule,
-        "message": finding.message,
-        "span": list(finding.span) if finding.span else None,
-    }
-
-
 def _check_batch(database: Database, path: Path) -> int:
     from sqlgen.cli import present
 
@@ -429,7 +422,7 @@ def _check_batch(database: Database, path: Path) -> int:
         document = {
             "id": identity,
             "verdict": verdict,
-            "findings": [_finding(f) for f in findings],
+            "findings": [finding_document(f) for f in findings],
             "warnings": warnings,
         }
         click.echo(present.json_text(document, indent=None))

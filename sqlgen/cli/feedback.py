@@ -96,25 +96,7 @@ def list_(format_: str, limit: int, judged: bool) -> int:
     finally:
         store.close()
     if format_ == "json":
-        document = [
-            {
-                "answer_id": line.id,
-                "at": datetime.fromtimestamp(line.at).astimezone().isoformat("T", "seconds"),
-                "database": line.database,
-                "question": line.question,
-                "status": line.status,
-                "sql": line.sql,
-                "confidence": round(line.confidence, 4),
-                "model": line.model,
-                "tables": list(line.tables),
-                "context": line.context,
-                "timings_ms": dict(line.timings_ms),
-                "user": line.user,
-                "verdict": line.verdict,
-                "final_sql": line.final_sql,
-            }
-            for line in lines
-        ]
+        document = [line.to_dict() for line in lines]
         click.echo(present.json_text(document))
     elif lines:
         rows = [

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ import click
 
 from sqlgen.cli.shared import connected, db_option, example, say, schema_options
 from sqlgen.errors import UsageError
+from sqlgen.files import write_whole
 from sqlgen.types import Dialect, Rejection
 
 if TYPE_CHECKING:
@@ -192,14 +191,7 @@ def _mined(database: Database) -> tuple[Mined, str]:
 def _write(path: Path, lines: list[str]) -> None:
     """In one move, so that a file is whole or not there."""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.absolute().parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.writelines(lines)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, "".join(lines))
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 

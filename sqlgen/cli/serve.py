@@ -16,6 +16,7 @@ import click
 from sqlgen.cli.shared import connected, db_option, example, say
 from sqlgen.config import load_settings
 from sqlgen.errors import UsageError
+from sqlgen.files import write_whole
 
 if TYPE_CHECKING:
     from sqlgen.serve.settings import ServeSettings
@@ -181,13 +182,7 @@ def _saved(path: Path, lines: str) -> Path:
         text = f"{before.rstrip()}\n\n{lines}" if before.strip() else lines
         tomllib.loads(text)
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        write_whole(path, text, mode=mode)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"cannot append to {path} ({error}); write the lines yourself") from error
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlgen.config import Settings
 from sqlgen.errors import UsageError
-from sqlgen.export import context_document, json_cell
+from sqlgen.export import context_document, finding_document, json_cell
 from sqlgen.history import Line
 from sqlgen.knowledge import Description, Document, Entry, Term, Verified
 from sqlgen.pipeline import Database, Reply
@@ -20,7 +20,7 @@ from sqlgen.pipeline.walk import OnStage
 from sqlgen.serve import metrics
 from sqlgen.serve.keys import Caller
 from sqlgen.serve.traces import describe, span
-from sqlgen.types import Finding, Rejection, Table, ValidatedQuery
+from sqlgen.types import Rejection, Table, ValidatedQuery
 
 __all__ = ["NotFound", "Service"]
 
@@ -88,7 +88,7 @@ class Service:
                 "rows": [],
                 "row_count": None,
                 "truncated": False,
-                "findings": _findings(ran.findings),
+                "findings": [finding_document(f) for f in ran.findings],
                 "warnings": [],
                 "message": "; ".join(f.message for f in ran.findings),
                 "elapsed_ms": 0.0,
@@ -102,8 +102,8 @@ class Service:
             "rows": [[json_cell(cell) for cell in row] for row in result.rows],
             "row_count": len(result.rows),
             "truncated": result.truncated,
-            "findings": _findings(result.notes),
-            "warnings": _findings(query.warnings),
+            "findings": [finding_document(f) for f in result.notes],
+            "warnings": [finding_document(f) for f in query.warnings],
             "message": "",
             "elapsed_ms": round(1000 * result.elapsed_s, 1),
         }
@@ -114,7 +114,7 @@ class Service:
         if isinstance(outcome, Rejection):
             return {
                 "verdict": "reject",
-                "findings": _findings(outcome.findings),
+                "findings": [finding_document(f) for f in outcome.findings],
                 "sql": outcome.sql,
                 "dialect": self.database.dialect,
             }
@@ -151,7 +151,7 @@ class Service:
                 return {
                     "answer_id": line.id,
                     "verdict": "rejected",
-                    "findings": _findings(outcome.findings),
+                    "findings": [finding_document(f) for f in outcome.findings],
                 }
         elif verdict == "right":
             theirs.accept(line)
@@ -164,7 +164,7 @@ class Service:
         lines = self.database.history.lines(
             limit=limit, database=self.database.identity, user=caller.name or None
         )
-        return [_line_document(line) for line in lines]
+        return [line.to_dict() for line in lines]
 
     def models(self) -> dict[str, Any]:
         """The adapters of this database and which one is in force."""
@@ -223,31 +223,6 @@ class Service:
 
     def _time_s(self, wanted: float | None) -> float:
         return min(self._settings.timeout_s, wanted or self._settings.timeout_s)
-
-
-def _findings(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
-    return [
-        {"rule": f.rule, "message": f.message, "span": list(f.span) if f.span else None} for f in findings
-    ]
-
-
-def _line_document(line: Line) -> dict[str, Any]:
-    return {
-        "answer_id": line.id,
-        "at": datetime.fromtimestamp(line.at).astimezone().isoformat("T", "seconds"),
-        "database": line.database,
-        "question": line.question,
-        "status": line.status,
-        "sql": line.sql,
-        "confidence": round(line.confidence, 4),
-        "model": line.model,
-        "tables": list(line.tables),
-        "context": line.context,
-        "timings_ms": dict(line.timings_ms),
-        "user": line.user,
-        "verdict": line.verdict,
-        "final_sql": line.final_sql,
-    }
 
 
 def _table_document(table: Table) -> dict[str, Any]:
