@@ -40,6 +40,8 @@ _TARGETS = (
     "query", "key", "value", "dense", "q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj",
     "pointer_query", "pointer_key", "pointer_input",
 )  # fmt: skip
+# A training holds about a fifth of a megabyte of activations for each.
+_TOKENS_AT_ONCE = 2048
 # A database's own names stay as they are; people's questions may come in any order and with slips.
 _OWN_NOISE = replace(
     QUIET, shuffle=1.0, tables=0.2, columns=0.2, typos=0.05, lower=0.1, ending=0.05, values=0.1
@@ -139,7 +141,8 @@ def adapt(
                 recipe.learning_rate * min(1.0, (state.step + 1) / 20) * max(0.02, min(1.0, left / 0.7))
             )
         batch = next(batches)
-        loss_of(model, batch, "cpu").backward()
+        for part, share in parts_of(batch):
+            (loss_of(model, part, "cpu") * share).backward()
         torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -247,6 +250,22 @@ def _batches(
             made += 1
             if made > skip:
                 yield collate(chunk)
+
+
+def parts_of(batch: Batch, tokens: int = _TOKENS_AT_ONCE) -> Iterator[tuple[Batch, float]]:
+    """The batch in parts of about ``tokens`` input tokens, each with its share of the loss, to bound the memory.
+
+    >>> import torch
+    >>> rows = {"input_ids": torch.zeros(3, 4), "labels": torch.tensor([[1, 2], [1, -100], [1, -100]])}
+    >>> [(len(part["labels"]), share) for part, share in parts_of(rows, 8)]
+    [(2, 0.75), (1, 0.25)]
+    """
+    rows, length = batch["input_ids"].shape
+    step = max(1, tokens // length)
+    told = int((batch["labels"] != -100).sum())
+    for start in range(0, rows, step):
+        part = {name: tensor[start : start + step] for name, tensor in batch.items()}
+        yield part, int((part["labels"] != -100).sum()) / told
 
 
 def _write(model: SqlgenModel, kept: Mapping[str, torch.Tensor], out: Path, recipe: Recipe) -> None:
