@@ -17,6 +17,8 @@ from sqlgen.training.unanswerable import make_unanswerable
 __all__ = ["Batch", "augment", "collate", "encode_example", "stream_batches"]
 
 _MASK = 103
+_LENGTHS = 32
+_STEPS = 8
 UNANSWERABLE = 0.08
 
 Encoding = tuple[list[int], int, list[int], list[int]]
@@ -37,8 +39,12 @@ def encode_example(example: Example, cache: PieceCache, max_output: int) -> Enco
 
 
 def collate(rows: Sequence[Encoding]) -> Batch:
-    """Tensors padded to the longest row; labels are -100 where there is nothing to learn."""
-    length, steps = max(len(r[0]) for r in rows), max(len(r[3]) for r in rows)
+    """Tensors padded to the longest row, rounded up; labels are -100 where there is nothing to learn.
+
+    For every new shape torch's CPU kernels are prepared anew and kept, tens of megabytes a shape.
+    """
+    length = _LENGTHS * -(-max(len(r[0]) for r in rows) // _LENGTHS)
+    steps = _STEPS * -(-(max(len(r[3]) for r in rows) - 1) // _STEPS) + 1
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     mask, segments = torch.zeros_like(ids), torch.ones_like(ids)
     pointable = torch.zeros(len(rows), length, dtype=torch.bool)

@@ -48,6 +48,15 @@ def test_collate_pads_and_masks(examples: list[Example], cache: PieceCache) -> N
         assert batch["labels"][i][batch["labels"][i] >= 0].tolist() == target[1:]
 
 
+def test_collate_makes_few_shapes(examples: list[Example], cache: PieceCache) -> None:
+    rows = [row for e in examples if (row := encode_example(e, cache, 96))]
+    longest = [*rows[0][:3], [0] * 96]
+    for batch in (collate(rows[:1]), collate(rows), collate([longest])):
+        assert batch["input_ids"].shape[1] % 32 == 0
+        assert batch["labels"].shape[1] % 8 == 0
+        assert batch["labels"].shape[1] <= 96
+
+
 def test_too_long_outputs_are_left_out(examples: list[Example], cache: PieceCache) -> None:
     assert encode_example(examples[3], cache, 5) is None
 
