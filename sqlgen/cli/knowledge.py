@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sqlgen.cli.shared import EXIT_CODES, combined, connected, db_option, example, say, schema_options
-from sqlgen.errors import UsageError
 from sqlgen.types import Dialect, Rejection
 
 if TYPE_CHECKING:
@@ -285,8 +284,6 @@ def _moment(at: float) -> str:
 
 def _shown(item: Any) -> tuple[str, str]:
     name = getattr(item, "name", "") or item.question
-    means = getattr(item, "sql", "") or getattr(item, "definition", "") or getattr(item, "text", "")
-    if not means:
-        raise UsageError(f"{name} says nothing")
-    means = " ".join(means.split())
+    said = (getattr(item, part, "") for part in ("sql", "definition", "says", "text"))
+    means = " ".join(next(filter(None, said), "").split())
     return name, means if len(means) <= _SHOWN else means[: _SHOWN - 1] + "…"

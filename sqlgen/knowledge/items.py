@@ -92,6 +92,15 @@ class Description:
     refers_to: str = ""
     is_key: bool = False
 
+    @property
+    def says(self) -> str:
+        """Its text; where it has none, what it knows of keys.
+
+        >>> Description("orders.customer_id", "", refers_to="customers.id").says, Description("orders.id", "", is_key=True).says
+        ('refers to customers.id', 'identifies the row')
+        """
+        return self.text or (f"refers to {self.refers_to}" if self.refers_to else "identifies the row")
+
 
 Item: TypeAlias = Term | Document | Verified | Description
 _TYPES: Mapping[ItemKind, type[Any]] = {

@@ -268,5 +268,5 @@ def _entry_document(entry: Entry) -> dict[str, Any]:
     elif isinstance(item, Verified):
         kind, said = "query", {"name": item.question, "text": "", "sql": item.sql}
     else:
-        kind, said = "description", {"name": item.name, "text": item.text}
+        kind, said = "description", {"name": item.name, "text": item.says}
     return {"id": entry.id, "kind": kind, **said, "source": item.source}

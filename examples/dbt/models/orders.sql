@@ -1,0 +1,3 @@
+select id as order_id, customer_id, cast(ordered_on as date) as order_date, channel, amount
+from {{ ref('raw_orders') }}
+where status <> 'cancelled'
