@@ -11,6 +11,7 @@ import os
 import sys
 from http.cookiejar import CookieJar
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import HTTPCookieProcessor, Request, build_opener
 
 # Superset's token against forged requests counts for one session alone.
@@ -18,7 +19,7 @@ opener = build_opener(HTTPCookieProcessor(CookieJar()))
 
 
 def call(url: str, body: dict[str, Any] | None = None, **headers: str) -> dict[str, Any]:
-    """A JSON document for a JSON document; urllib's HTTPError for a status that is no success."""
+    """A JSON document for a JSON document; HTTPError for a status that is no success."""
     data = None if body is None else json.dumps(body).encode()
     with opener.open(
         Request(url, data, {"Content-Type": "application/json", **headers}), timeout=60
@@ -48,8 +49,11 @@ def add_dataset(database: int, name: str, sql: str) -> int:
 
 
 if __name__ == "__main__":
-    answer = ask(sys.argv[2])
-    if answer["status"] != "answered":
-        sys.exit(f"{answer['status']}: {answer['message']}")
-    print(answer["sql"])
-    print("dataset", add_dataset(int(sys.argv[1]), answer["question"], answer["sql"]))
+    try:
+        answer = ask(sys.argv[2])
+        if answer["status"] != "answered":
+            sys.exit(f"{answer['status']}: {answer['message']}")
+        print(answer["sql"])
+        print("dataset", add_dataset(int(sys.argv[1]), answer["question"], answer["sql"]))
+    except HTTPError as error:
+        sys.exit(f"{error.url}: {error.code} {error.read().decode()}")
