@@ -266,9 +266,10 @@ def create_app(
         return await state.room.take(lambda: state.service.history(caller, limit))
 
     @app.get("/models")
-    async def models() -> dict[str, Any]:
+    async def models(request: Request) -> dict[str, Any]:
         """The adapters of this database, their gate reports, and which one is in force."""
-        return await state.room.take(lambda: state.service.models())
+        caller = _caller(request)
+        return await state.room.take(lambda: state.service.models(caller))
 
     @app.get("/schema")
     async def schema(request: Request) -> dict[str, Any]:

@@ -6,7 +6,7 @@ alone, which check it under the caller's policy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -166,8 +166,8 @@ class Service:
         )
         return [line.to_dict() for line in lines]
 
-    def models(self) -> dict[str, Any]:
-        """The adapters of this database and which one is in force."""
+    def models(self, caller: Caller) -> dict[str, Any]:
+        """The adapters of this database and which one is in force; a key's holder sees no questions of others."""
         registry = self.database.adapters
         current = registry.current()
         return {
@@ -179,7 +179,7 @@ class Service:
                     "in_force": current is not None and entry.id == current.id,
                     "created": datetime.fromtimestamp(entry.created, UTC).isoformat(timespec="seconds"),
                     "base": " ".join(entry.base),
-                    "gate": entry.gate,
+                    "gate": entry.gate if entry.gate is None or not caller.name else _figures(entry.gate),
                 }
                 for entry in registry.entries()
             ],
@@ -223,6 +223,12 @@ class Service:
 
     def _time_s(self, wanted: float | None) -> float:
         return min(self._settings.timeout_s, wanted or self._settings.timeout_s)
+
+
+def _figures(gate: Mapping[str, Any]) -> dict[str, Any]:
+    """A gate report without the questions and queries that it was measured on."""
+    sets = [{k: v for k, v in one.items() if k not in ("won", "lost")} for one in gate.get("sets", ())]
+    return {"passed": gate.get("passed"), "margin": gate.get("margin"), "sets": sets}
 
 
 def _table_document(table: Table) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 import sqlgen
 from sqlgen.generation.scripted import ScriptedGenerator
 from sqlgen.policy import read_policy
+from sqlgen.registry import ADAPTER_FILE
 from sqlgen.serve.app import create_app
 from sqlgen.serve.settings import ServeSettings, read_serve
 
@@ -81,3 +82,23 @@ def opened(shop: str, generator: Any, tmp_path: Path) -> Open:
             yield client
 
     return open_client
+
+
+@pytest.fixture
+def adapter(shop: str, tmp_path: Path) -> str:
+    """The id of an adapter of the shop's registry, with the report of the gate that it passed."""
+    won = {"question": "How many parcels?", "gold": "SELECT 1", "before": "SELECT 2", "after": "SELECT 1"}
+    one_set = {
+        "name": "own", "count": 40, "before": 0.4, "after": 0.55, "gain": 0.15, "chance": 0.01, "interval_90": [0.05, 0.25],
+        "compared_as_sql": 0, "won": [won], "lost": [],
+    }  # fmt: skip
+    gate = {"passed": True, "reasons": [], "margin": 0.02, "doubtful": None, "sets": [one_set]}
+    settings = sqlgen.Settings(home=tmp_path / "home")
+    with (
+        sqlgen.connect(shop, settings=settings, generator=ScriptedGenerator({})) as database,
+        database.adapters.scratch() as made,
+    ):
+        (made / ADAPTER_FILE).write_bytes(b"weights")
+        (made / "weights").mkdir()
+        (made / "weights" / "manifest.json").write_text("{}")
+        return database.adapters.add(made, {"base": {"name": "m", "version": "1"}}, gate).id

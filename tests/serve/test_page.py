@@ -15,9 +15,11 @@ import uvicorn
 
 import sqlgen
 from sqlgen.generation.scripted import ScriptedGenerator
+from sqlgen.presentation import vega_lite
 from sqlgen.serve.app import create_app
 from sqlgen.serve.protocol import TimedProtocol
 from sqlgen.serve.settings import ServeSettings
+from sqlgen.types import OutputColumn, Result, ResultColumn
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MARKUP = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
@@ -144,6 +146,76 @@ def test_by_keyboard_alone_on_a_narrow_dark_screen(browser: Any, url: str) -> No
     page.wait_for_selector("#wrong[aria-pressed=true]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+    assert complaints == []
+
+
+def column(label: str, meaning: str, role: str, unit: str = "") -> dict[str, Any]:
+    return {"name": label, "label": label, "meaning": meaning, "role": role, "unit": unit}
+
+
+MONTH, COUNT = column("month", "month", "period"), column("orders", "count", "measure")
+MONEY, PLACE = column("sales", "money", "measure", "€"), column("place", "other", "dimension")
+MONTHS = [f"2025-{n:02}" for n in range(1, 13)]
+CHARTS = {
+    "bars": ([PLACE, MONEY], [("Oslo", 1234567.5), ("Rome", -20.0), ("Bonn", 3.0)], {"rect": 3, "text": 6}, "€1,234,567.50"),
+    "line": ([MONTH, COUNT], [(m, n) for n, m in enumerate(MONTHS)], {"polyline": 1, "circle": 12}, "Jan 2025"),
+    "lines by place": (
+        [MONTH, PLACE, COUNT],
+        [(m, p, 5) for m in MONTHS for p in ("Oslo", "Rome")],
+        {"polyline": 2, "circle": 24},
+        "Rome",
+    ),
+    "two measures": ([MONTH, MONEY, {**MONEY, "label": "costs"}], [(m, 5, 3) for m in MONTHS], {"polyline": 2}, "costs"),
+    "parted bars": (
+        [PLACE, {**PLACE, "label": "kind"}, COUNT],
+        [(p, k, 7) for p in ("Oslo", "Rome") for k in ("new", "old")],
+        {"rect": 4},
+        "old",
+    ),
+    "points": ([MONEY, COUNT], [(float(n), n * n) for n in range(30)], {"circle": 30}, "€"),
+    "histogram": ([MONEY], [(float(n),) for n in range(1, 100)], {"rect": 10}, "90 to 100"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_charts_are_drawn_as_their_specifications_say(browser: Any, url: str, width: int) -> None:
+    page, complaints = open_page(browser, url, width=width)
+    page.evaluate("show('answer', true)")
+    for name, (columns, rows, shapes, said) in CHARTS.items():
+        result = Result(tuple(ResultColumn(c["name"]) for c in columns), tuple(rows))
+        spec = vega_lite(result, [OutputColumn(**c) for c in columns])
+        assert spec is not None
+        page.evaluate("([spec, columns]) => drawChart(spec, columns)", [spec, columns])
+        svg = page.locator("#chart > svg")
+        assert {kind: svg.locator(kind).count() for kind in shapes} == shapes, name
+        assert said in page.text_content("#chart"), name
+        cut_off = """chart => { const whole = chart.getBoundingClientRect(); return [...chart.querySelectorAll("text")].filter(text => {
+            const box = text.getBoundingClientRect(); return box.left < whole.left - 1 || box.right > whole.right + 1;
+        }).map(text => text.textContent); }"""
+        assert svg.evaluate(cut_off) == [], name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert complaints == []
+
+
+def test_a_single_number_stands_out_and_a_gate_report_can_be_read(
+    browser: Any, adapter: str, url: str
+) -> None:
+    page, complaints = open_page(browser, url)
+    ask(page, "How many orders?")
+    assert page.inner_text("#figure") == "4"
+    ask(page, "Total by region?")
+    assert page.locator("#figure").is_hidden()
+    page.click("#models > summary")
+    page.wait_for_selector("#models-list h3")
+    report = page.text_content("#models-list")
+    for said in (
+        adapter,
+        "Passed the gate",
+        "40.0 % right before, 55.0 % after",
+        "+5.0 to +25.0",
+        "How many parcels?",
+    ):
+        assert said in report
     assert complaints == []
 
 

@@ -149,6 +149,16 @@ def test_retrieve_schema_models_and_knowledge(client: TestClient) -> None:
     assert client.get("/knowledge").json() == []
 
 
+def test_gate_reports_show_a_key_no_questions_of_others(opened: Open, adapter: str) -> None:
+    with opened() as client:
+        (shown,) = client.get("/models").json()["adapters"]
+    assert (shown["id"], shown["gate"]["sets"][0]["won"][0]["question"]) == (adapter, "How many parcels?")
+    with opened({"keys": {"anna": {"hash": digest_of("k")}}}, key="k") as client:
+        text = client.get("/models").text
+    assert '"after":0.55' in text
+    assert "parcels" not in text
+
+
 def test_feedback_answers_the_question_from_now_on(client: TestClient) -> None:
     first = client.post("/ask", json={"question": "How many orders?"}).json()
     right = "SELECT COUNT(*) AS all_orders FROM orders"
