@@ -197,14 +197,27 @@ def test_charts_are_drawn_as_their_specifications_say(browser: Any, url: str, wi
     assert complaints == []
 
 
-def test_a_single_number_stands_out_and_a_gate_report_can_be_read(
-    browser: Any, adapter: str, url: str
-) -> None:
+def test_a_single_number_two_readings_and_a_gate_report(browser: Any, adapter: str, url: str) -> None:
     page, complaints = open_page(browser, url)
     ask(page, "How many orders?")
     assert page.inner_text("#figure") == "4"
     ask(page, "Total by region?")
     assert page.locator("#figure").is_hidden()
+    table = {"columns": [{"name": "n", "type": ""}], "sql": "SELECT 5 AS n"}
+    readings = [
+        {**table, "label": "order date", "rows": [[3]]},
+        {**table, "label": "<b>ship date</b>", "rows": [[5]]},
+    ]
+    page.evaluate(
+        """readings => json("/ask", { question: "How many orders?", chart: true })
+            .then(answer => drawAnswer({ ...answer, choice: "order date or ship date?", alternatives: readings }))""",
+        readings,
+    )
+    assert [card.inner_text().split() for card in page.locator("#choices tbody").all()] == [["3"], ["5"]]
+    page.click("text=Take <b>ship date</b>")
+    page.wait_for_selector("#verdict.good")
+    assert page.input_value("#sql") == "SELECT 5 AS n"
+    assert page.inner_text("#figure") == "5"
     page.click("#models > summary")
     page.wait_for_selector("#models-list h3")
     report = page.text_content("#models-list")
