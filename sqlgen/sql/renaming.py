@@ -48,7 +48,11 @@ def renamed(
             for node in readers:
                 assert isinstance(node, exp.Column)
                 if node.name.lower() == name.lower():
-                    node.set("this", _identifier(wanted[origin], node.this))
+                    before = node.this
+                    node.set("this", _identifier(wanted[origin], before))
+                    if _is_read_by_name(node):
+                        node.replace(named := exp.Alias(alias=before))
+                        named.set("this", node)
         if key in tables:
             for node in readers:
                 if isinstance(node, exp.Column) and node.table.lower() == short[key].lower():
@@ -57,6 +61,17 @@ def renamed(
         if key in tables:
             scanned.set("this", _identifier(_last(tables[key]), scanned.this))
     return render(statement)
+
+
+def _is_read_by_name(node: exp.Expr) -> bool:
+    """True for an output of a derived table, a CTE or a set operation: the query around it knows its name alone."""
+    inside = (exp.From, exp.Join, exp.CTE, exp.SetOperation)
+    select = node.parent
+    return (
+        isinstance(select, exp.Select)
+        and node.arg_key == "expressions"
+        and select.find_ancestor(*inside) is not None
+    )
 
 
 def _last(key: str) -> str:

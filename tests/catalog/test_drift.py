@@ -138,6 +138,28 @@ def test_what_is_kept_comes_back(tmp_path: Path, caplog: pytest.LogCaptureFixtur
             "WITH x AS (SELECT state AS s FROM orders) SELECT s FROM x GROUP BY s",
             "WITH x AS (SELECT status AS s FROM sales) SELECT s FROM x GROUP BY s",
         ),
+        # what is around a query knows its outputs by their names
+        (
+            "SELECT state FROM (SELECT id, state FROM orders) AS o WHERE state = 'new'",
+            "SELECT state FROM (SELECT id, status AS state FROM sales) AS o WHERE state = 'new'",
+        ),
+        (
+            "WITH x AS (SELECT orders.state FROM orders) SELECT x.state FROM x",
+            "WITH x AS (SELECT sales.status AS state FROM sales) SELECT x.state FROM x",
+        ),
+        (
+            "SELECT name FROM customers UNION SELECT state FROM orders ORDER BY name",
+            "SELECT name FROM customers UNION SELECT status AS state FROM sales ORDER BY name",
+        ),
+        (
+            "SELECT state FROM orders UNION SELECT name FROM customers ORDER BY state",
+            "SELECT status AS state FROM sales UNION SELECT name FROM customers ORDER BY state",
+        ),
+        ("SELECT state FROM orders ORDER BY state", "SELECT status FROM sales ORDER BY status"),
+        (
+            "SELECT state, COUNT(*) FROM orders GROUP BY state HAVING state <> 'new'",
+            "SELECT status, COUNT(*) FROM sales GROUP BY status HAVING status != 'new'",
+        ),
         ("SELECT name FROM customers", "SELECT name FROM customers"),
         # joined by a name that only one side keeps
         (

@@ -46,8 +46,7 @@ def test_every_change_renames_adds_and_brings_new_values(name: str, tmp_path: Pa
             columns = {row[1] for row in db.execute(f'PRAGMA table_info("{place.partition(".")[0]}")')}
             assert new in columns
             assert place.partition(".")[2] not in columns
-    assert len(broken) <= 1, broken
-    assert not any(question_id.startswith("after-") for question_id in broken)
+    assert not broken
     folds = [fold_of(q, 2) for q in domain.before.questions]
     assert 0.3 < sum(folds) / len(folds) < 0.7
 
