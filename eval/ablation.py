@@ -8,7 +8,7 @@ An adapter learns each pair over both inputs that it will meet: what retrieval h
 Then columns are renamed, a table is added and cells get new values (``suites/<domain>/change.toml``). The same
 questions, with new ones about what is new, are asked again of what was trained and fixed before. DIR gets
 ablation.json, ablation.md, ablation.svg and ablation.html, and one file a domain, which a second run with the
-same options takes up. Needs pip install 'sqlgen[train]'.
+same options and weights takes up. Needs pip install 'sqlgen[train]'.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from sqlgen.config import Settings
 from sqlgen.errors import UsageError
 from sqlgen.eval.modes import MODES, fixed_context
-from sqlgen.eval.report import provenance
+from sqlgen.eval.report import provenance, write_text
 from sqlgen.eval.runner import Progress, run_suite
 from sqlgen.eval.suite import GoldQuestion, Suite, SuiteDatabase, load_suite
 from sqlgen.types import Catalog, RetrievedContext, ValidatedQuery
@@ -293,7 +293,6 @@ def measure(domain: Domain, folder: Path, options: Options, tell: Progress) -> d
                 ]  # fmt: skip
     return {
         "domain": domain.name,
-        "options": asdict(options),
         "tables": len(plain.tables) + len(plain.omitted),
         "tables_in_fixed_schema": len(plain.tables),
         "left_out": domain.left_out,
@@ -341,6 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the domains that have no file in ``--out`` yet, then write table and plot over all."""
     from sqlgen.cli.progress import ProgressBar
     from sqlgen.eval.ablation_report import write_ablation
+    from sqlgen.generation.embedded import shipped_path
 
     cli = argparse.ArgumentParser(prog="python -m sqlgen.eval.ablation", description=__doc__.split("\n\n")[0])
     cli.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -352,23 +352,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(**{name: getattr(args, name) for name in asdict(Options())})
     if options.folds < 2:
         cli.error("--folds has to be 2 or more: an adapter is measured on what it did not see")
+    manifest = json.loads((shipped_path() / "manifest.json").read_text("utf-8"))
+    made_by = {"options": asdict(options), "model": manifest["version"]}
     found = []
-    began = time.perf_counter()
     with ProgressBar() as bar:
         for name in args.domains:
             file = args.out / f"{name}.json"
-            if file.is_file() and (held := json.loads(file.read_text("utf-8")))["options"] == asdict(options):
+            if file.is_file() and (held := json.loads(file.read_text("utf-8"))) == held | made_by:
                 found.append(held)
                 continue
             with tempfile.TemporaryDirectory(prefix="sqlgen-ablation-", ignore_cleanup_errors=True) as place:
                 clock = time.perf_counter()
                 domain = open_domain(name, Path(place), options.limit)
-                result = measure(domain, Path(place), options, bar)
-                result["seconds"] = round(time.perf_counter() - clock, 1)
-                args.out.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+                result = measure(domain, Path(place), options, bar) | made_by
+                result |= {"git": provenance({})["git"], "seconds": round(time.perf_counter() - clock, 1)}
+                write_text(file, json.dumps(result, indent=1, ensure_ascii=False) + "\n")
                 found.append(result)
-    about = provenance({}, seconds=round(time.perf_counter() - began, 1), options=asdict(options))
+    about = provenance({}, seconds=round(sum(d["seconds"] for d in found), 1), options=asdict(options))
     print(write_ablation(args.out, found, about))
     return 0
 

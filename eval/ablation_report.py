@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import html
 import json
-import random
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlgen.eval.metrics import wilson
 from sqlgen.eval.modes import MODES, Mode
+from sqlgen.eval.page import STYLE
 from sqlgen.eval.report import write_text
 
 __all__ = ["figures_of", "plot_of", "table_of", "write_ablation"]
 
 Row = Mapping[str, Any]
 Figure = dict[str, Any]
-_RESAMPLES = 2000
-_SEED = 1
 # Title, and which rows count.
 _GROUPS: tuple[tuple[str, Callable[[Row], bool]], ...] = (
     ("before", lambda row: row["phase"] == "before"),
-    ("after", lambda row: row["phase"] == "after"),
-    ("same questions", lambda row: row["kind"] in ("same", "old words")),
-    ("on renamed columns", lambda row: row["kind"] in ("old words", "renamed")),
-    ("on the added table", lambda row: row["kind"] == "added"),
-    ("on new values", lambda row: row["kind"] == "values"),
+    ("the same, after", lambda row: row["kind"] in ("same", "old words")),
+    ("renamed columns", lambda row: row["kind"] in ("old words", "renamed")),
+    ("the added table", lambda row: row["kind"] == "added"),
+    ("new values", lambda row: row["kind"] == "values"),
+    ("all after", lambda row: row["phase"] == "after"),
+)
+_MEANING = (
+    "Right answers in percent, 95 % intervals in brackets, before and after columns were renamed, a table was added and "
+    "cells got new values; nothing was trained again. Base: the general model over the schema as it stood before; "
+    "retrieval-only: the general model with retrieval; finetune-only: an adapter of the domain over the schema as it stood "
+    "before; hybrid: the adapter with retrieval. No adapter saw a question it was asked, or one with the same statement."
+)
+_PLOT_STYLE = (
+    "text{font:12px system-ui,sans-serif;fill:#222}.small{font-size:10px}.paper{fill:#fff}.grid{stroke:#ddd}"
+    ".whisker{stroke:#222}@media(prefers-color-scheme:dark){text{fill:#eee}.paper{fill:#16181b}.grid{stroke:#444}"
+    ".whisker{stroke:#eee}}"
 )
 _COLOURS: dict[Mode, str] = {
     "base": "#9aa5b1",
@@ -39,30 +50,24 @@ _COLOURS: dict[Mode, str] = {
 def figures_of(rows: Sequence[Row]) -> dict[str, Any]:
     """Shares of right answers by mode and group, what went stale, and what hybrid is ahead of each other mode.
 
-    Intervals are 95 % of a bootstrap over questions within domains (Efron and Tibshirani 1993), the same draws for every
-    mode, so that differences are paired.
+    Intervals are 95 %: Wilson's for shares, Bonett and Price's (2012) for differences on the same questions. Both
+    hold where a mode is right on all questions or on none.
     """
     shares: dict[str, dict[str, Figure]] = {}
     ahead: dict[str, dict[str, Figure]] = {}
+    hybrid = MODES.index("hybrid")
     for title, counts in _GROUPS:
-        chosen = [row for row in rows if counts(row)]
-        table = _by_question(chosen)
+        table = list(_by_question([row for row in rows if counts(row)]).values())
         if not table:
             continue
-        draws = _draws(table)
         shares[title] = {
-            mode: _figure([row[n] for row in table.values()], [_mean(table, keys, n) for keys in draws])
+            mode: _figure(len(table), sum(r[n] for r in table), wilson(sum(r[n] for r in table), len(table)))
             for n, mode in enumerate(MODES)
         }
-        hybrid = MODES.index("hybrid")
-        ahead[title] = {
-            mode: _figure(
-                [row[hybrid] - row[n] for row in table.values()],
-                [_mean(table, keys, hybrid) - _mean(table, keys, n) for keys in draws],
-            )
-            for n, mode in enumerate(MODES)
-            if mode != "hybrid"
-        }
+        ahead[title] = {}
+        for n, mode in enumerate(MODES[:hybrid]):
+            won, lost = (sum(r[a] > r[b] for r in table) for a, b in ((hybrid, n), (n, hybrid)))
+            ahead[title][mode] = _figure(len(table), won - lost, _paired(won, lost, len(table)))
     before = _by_question([r for r in rows if r["phase"] == "before"])
     after = _by_question([r for r in rows if r["kind"] in ("same", "old words")])
     stale = {
@@ -84,74 +89,86 @@ def _by_question(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[int, ...]]:
     return {k: tuple(v[mode] for mode in MODES) for k, v in found.items() if len(v) == len(MODES)}
 
 
-def _draws(table: Mapping[tuple[str, str], Any]) -> list[list[tuple[str, str]]]:
-    rng = random.Random(_SEED)
-    groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for key in table:
-        groups[key[0]].append(key)
-    return [
-        [k for keys in groups.values() for k in rng.choices(keys, k=len(keys))] for _ in range(_RESAMPLES)
-    ]
+def _paired(won: int, lost: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """The interval of a difference of two shares of the same questions, of which ``won`` and ``lost`` differ."""
+    up, down = (won + 1) / (count + 2), (lost + 1) / (count + 2)
+    half = z * math.sqrt((up + down - (up - down) ** 2) / (count + 2))
+    return max(-1.0, up - down - half), min(1.0, up - down + half)
 
 
-def _mean(table: Mapping[tuple[str, str], tuple[int, ...]], keys: Sequence[tuple[str, str]], n: int) -> float:
-    return sum(table[key][n] for key in keys) / len(keys)
-
-
-def _figure(values: Sequence[int], resampled: Sequence[float]) -> Figure:
-    ordered = sorted(resampled)
-    low, high = (ordered[round(q * (len(ordered) - 1))] for q in (0.025, 0.975))
+def _figure(count: int, total: int, interval: tuple[float, float]) -> Figure:
     return {
-        "count": len(values),
-        "mean": round(sum(values) / len(values), 4),
-        "interval_95": [round(low, 4), round(high, 4)],
+        "count": count,
+        "mean": round(total / count, 4),
+        "interval_95": [round(end, 4) for end in interval],
     }
 
 
 def _cell(figure: Figure) -> str:
     low, high = figure["interval_95"]
-    return f"{100 * figure['mean']:.1f} ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{100 * figure['mean']:.0f} ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def _lines(figures: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A line a mode, a column a group, in percent with intervals, below a line of titles."""
+    shares = figures["shares"]
+    counts = [f"{title} ({modes[MODES[0]]['count']})" for title, modes in shares.items()]
+    lines = [("mode", *counts, "right before, wrong after")]
+    for mode in MODES:
+        stale = figures["stale"][mode]
+        gone = f"{stale['wrong_after']} of {stale['right_before']}"
+        lines.append((mode, *(_cell(modes[mode]) for modes in shares.values()), gone))
+    return lines
+
+
+def _ahead(figures: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    ahead = figures["hybrid_ahead"]
+    rest = [(mode, *(_cell(group[mode]) for group in ahead.values())) for mode in MODES if mode != "hybrid"]
+    return [("of", *ahead), *rest]
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    head, *rest = ("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *rest])
+
+
+def _html(lines: Sequence[Sequence[str]]) -> str:
+    rows = (
+        "<tr>" + "".join(f"<{tag}>{html.escape(cell)}" for cell in line)
+        for tag, line in zip(["th"] + ["td"] * len(lines), lines, strict=False)
+    )
+    return _wide(f"<table>{''.join(rows)}</table>")
+
+
+def _wide(part: str) -> str:
+    return f"<div class='wide'>{part}</div>"
 
 
 def table_of(figures: Mapping[str, Any]) -> str:
     """A Markdown table: a row a mode, a column a group, in percent with intervals."""
-    shares = figures["shares"]
-    titles = list(shares)
-    counts = [next(iter(shares[title].values()))["count"] for title in titles]
-    lines = [
-        "| mode | "
-        + " | ".join(f"{t} ({n})" for t, n in zip(titles, counts, strict=True))
-        + " | gone stale |",
-        "|" + "---|" * (len(titles) + 2),
-    ]
-    for mode in MODES:
-        stale = figures["stale"][mode]
-        cells = [_cell(shares[title][mode]) for title in titles]
-        lines.append(
-            f"| {mode} | " + " | ".join(cells) + f" | {stale['wrong_after']} of {stale['right_before']} |"
-        )
-    return "\n".join(lines)
+    return _markdown(_lines(figures))
 
 
 def plot_of(figures: Mapping[str, Any]) -> str:
-    """Bars by group and mode with their intervals, as one SVG without scripts and fonts of its own."""
+    """Bars by group and mode with their intervals, as one SVG without scripts and fonts of its own, light or dark
+    as its reader's page is."""
     shares = figures["shares"]
     bar, gap, left, top, high = 26, 34, 46, 40, 240
-    width = left + len(shares) * (len(MODES) * bar + gap) + 10
+    width, whole = left + len(shares) * (len(MODES) * bar + gap) + 10, top + high + 48
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top + high + 34}" role="img" '
-        'font-family="system-ui, sans-serif" font-size="12">',
-        "<title>Share of right answers by mode, before and after the schema changed</title>",
-        f'<rect width="{width}" height="{top + high + 34}" fill="#fff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {whole}" width="{width}" role="img">',
+        "<title>Share of right answers by mode, before and after the schema changed, with 95 % intervals</title>",
+        f"<style>{_PLOT_STYLE}</style>",
+        f'<rect class="paper" width="{width}" height="{whole}"/>',
     ]
     for k in range(0, 101, 25):
         y = top + high * (1 - k / 100)
-        parts.append(f'<path d="M{left} {y:.1f}H{width - 10}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end" fill="#555">{k} %</text>')
+        parts.append(f'<path class="grid" d="M{left} {y:.1f}H{width - 10}"/>')
+        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{k} %</text>')
     for n, mode in enumerate(MODES):
         x = left + 130 * n
         parts.append(f'<rect x="{x}" y="12" width="12" height="12" fill="{_COLOURS[mode]}"/>')
-        parts.append(f'<text x="{x + 17}" y="22" fill="#222">{mode}</text>')
+        parts.append(f'<text x="{x + 17}" y="22">{mode}</text>')
     for group, (title, modes) in enumerate(shares.items()):
         start = left + gap / 2 + group * (len(MODES) * bar + gap)
         for n, mode in enumerate(MODES):
@@ -161,14 +178,15 @@ def plot_of(figures: Mapping[str, Any]) -> str:
             low, up = (top + high * (1 - q) for q in figure["interval_95"])
             parts.append(
                 f'<rect x="{at + 2:.1f}" y="{y:.1f}" width="{bar - 4}" height="{top + high - y:.1f}" fill="{_COLOURS[mode]}"/>'
-                f'<path d="M{at + bar / 2:.1f} {low:.1f}V{up:.1f}" stroke="#222"/>'
-                f'<text x="{at + bar / 2:.1f}" y="{up - 4:.1f}" text-anchor="middle" fill="#222" font-size="10">'
+                f'<path class="whisker" d="M{at + bar / 2:.1f} {low:.1f}V{up:.1f}"/>'
+                f'<text class="small" x="{at + bar / 2:.1f}" y="{up - 4:.1f}" text-anchor="middle">'
                 f"{100 * figure['mean']:.0f}</text>"
             )
-        middle = start + len(MODES) * bar / 2
-        parts.append(
-            f'<text x="{middle:.1f}" y="{top + high + 18}" text-anchor="middle" fill="#222">{html.escape(title)}</text>'
-        )
+        for line, text in enumerate((title, f"{modes[MODES[0]]['count']} questions")):
+            parts.append(
+                f'<text x="{start + len(MODES) * bar / 2:.1f}" y="{top + high + 18 + 15 * line}" '
+                f'text-anchor="middle">{html.escape(text)}</text>'
+            )
     return "".join(parts) + "</svg>\n"
 
 
@@ -218,27 +236,19 @@ def _text(
     own: Mapping[str, Mapping[str, Any]],
     errors: Sequence[tuple[str, str]],
 ) -> str:
-    lines = ["Right answers in percent, 95 % intervals in brackets.", "", table_of(figures), ""]
-    lines += ["Hybrid is ahead by, in points:", ""]
-    lines += [
-        "| of | " + " | ".join(figures["hybrid_ahead"]) + " |",
-        "|" + "---|" * (len(figures["hybrid_ahead"]) + 1),
+    parts = [
+        _MEANING,
+        table_of(figures),
+        "Hybrid is ahead by, in points:",
+        _markdown(_ahead(figures)),
+        "What an update costs:",
+        _markdown(_costs(domains)),
     ]
-    for mode in MODES[:-1]:
-        lines.append(
-            f"| {mode} | "
-            + " | ".join(_cell(group[mode]) for group in figures["hybrid_ahead"].values())
-            + " |"
-        )
-    lines += ["", "What an update costs:", ""]
-    head, *body = _costs(domains)
-    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(row) + " |" for row in body]
     for name, found in own.items():
-        lines += ["", f"{name}:", "", table_of(found)]
+        parts += [f"{name}:", table_of(found)]
     if errors:
-        lines += ["", f"Left out, because their gold does not run: {', '.join(' '.join(e) for e in errors)}."]
-    return "\n".join(lines) + "\n"
+        parts.append(f"Left out, because their gold does not run: {', '.join(' '.join(e) for e in errors)}.")
+    return "\n\n".join(parts) + "\n"
 
 
 def _page(
@@ -248,25 +258,17 @@ def _page(
     plot: str,
     about: Mapping[str, Any],
 ) -> str:
-    def table(found: Mapping[str, Any]) -> str:
-        head, _, *body = (line.strip("|").split("|") for line in table_of(found).splitlines())
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(c.strip())}" for c in row) for row in body)
-        return "<table><tr>" + "".join(f"<th>{html.escape(c.strip())}" for c in head) + rows + "</table>"
-
-    head, *body = _costs(domains)
-    costs = "<table><tr>" + "".join(f"<th>{html.escape(c)}" for c in head)
-    costs += "".join("<tr>" + "".join(f"<td>{html.escape(c)}" for c in row) for row in body) + "</table>"
     parts = "".join(
-        f"<h3>{html.escape(name)}</h3>{table(found)}{plot_of(found)}" for name, found in own.items()
+        f"<h3>{html.escape(name)}</h3>{_html(_lines(found))}{_wide(plot_of(found))}"
+        for name, found in own.items()
     )
     made = html.escape(json.dumps(dict(about), indent=1, ensure_ascii=False))
     return (
-        "<!doctype html><html lang=en><meta charset='utf-8'><meta name=viewport content='width=device-width'>"
-        "<title>What each half of the hybrid is worth</title><style>body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;"
-        "margin:2rem auto;padding:0 1rem}table{border-collapse:collapse;margin:1rem 0}td,th{padding:.3rem .8rem;"
-        "border-bottom:1px solid #ccc;text-align:left}svg{max-width:100%}</style>"
-        "<h1>What each half of the hybrid is worth</h1><p>Right answers in percent, 95 % intervals in brackets, before "
-        "and after columns were renamed, a table was added and cells got new values. Nothing was trained again.</p>"
-        f"{plot}{table(figures)}<h2>What an update costs</h2>{costs}<h2>By domain</h2>{parts}"
-        f"<h2>Where this comes from</h2><pre>{made}</pre></html>\n"
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>What each half of the hybrid is worth</title><style>{STYLE}</style></head>\n<body>"
+        f"<h1>What each half of the hybrid is worth</h1><p>{html.escape(_MEANING)}</p>{_wide(plot)}{_html(_lines(figures))}"
+        f"<h2>Hybrid is ahead by, in points</h2>{_html(_ahead(figures))}"
+        f"<h2>What an update costs</h2>{_html(_costs(domains))}<h2>By domain</h2>{parts}"
+        f"<h2>Provenance</h2><pre>{made}</pre></body></html>\n"
     )

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlgen.eval.report import Outcome, Report
 
-__all__ = ["page_of"]
+__all__ = ["STYLE", "page_of"]
 
 _EXAMPLES = 8
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --line: #8888; --bar: #2f6f9f; --soft: #8882 }
 @media (prefers-color-scheme: dark) { :root { --ink: #eee; --paper: #16181b; --bar: #6cb2e4 } }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
@@ -27,6 +27,9 @@ details { border-bottom: 1px solid var(--line); padding: .4rem 0 }
 summary { cursor: pointer }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; margin: .6rem 0 }
 .pair > div { background: var(--soft); padding: .6rem; overflow-x: auto }
+.wide { overflow-x: auto }
+.wide td { white-space: nowrap }
+.wide > svg { max-width: none }
 svg { max-width: 100%; height: auto }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif }
 .axis { stroke: var(--line) }
@@ -55,7 +58,7 @@ def page_of(report: Report, figures: Mapping[str, Any]) -> str:
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{_esc(report.suite)}: sqlgen eval</title><style>{_STYLE}</style></head>\n<body>"
+        f"<title>{_esc(report.suite)}: sqlgen eval</title><style>{STYLE}</style></head>\n<body>"
         + "\n".join(parts)
         + "</body></html>\n"
     )
@@ -82,6 +85,7 @@ def _head(figures: Mapping[str, Any]) -> str:
         ("answered", _percent(figures["coverage"])),
         ("right among the surest 80 %", _percent(figures["accuracy_at_80_coverage"])),
         ("right on every further instance", _percent(figures["test_suite_accuracy"])),
+        ("asked which of two readings is meant", _percent(figures["readings"]["asked"])),
         ("calibration error", f"{figures['calibration']['ece']:.3f}"),
         (
             "latency, median and p95",

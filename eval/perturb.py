@@ -125,7 +125,7 @@ def _ambiguous(question: GoldQuestion, catalog: Catalog) -> GoldQuestion | None:
                 continue
             text = question.text[: match.start()] + head + match[1] + question.text[match.end() :]
             readings = [_exchanged(sql, column.name, c.name) for sql in question.gold for c in others]
-            return replace(question, text=text, gold=(*question.gold, *readings), dialects={})
+            return replace(question, text=text, gold=(*question.gold, *readings), dialects={}, ambiguous=True)
     return None
 
 

@@ -32,7 +32,8 @@ class Outcome:
     first that runs. ``valid`` says that the final SQL passed validation and the engine executed it.
     ``suite_correct`` says that the answer is right on every further instance of the database as well,
     None where that was not asked. ``gold_rows`` and ``rows`` are the first rows of both results, as text,
-    where the answer is wrong.
+    where the answer is wrong. ``asked`` says that the answer offers another reading; ``readings`` how many of those
+    that an ambiguous question has are shown, None for other questions.
     """
 
     id: str
@@ -56,6 +57,8 @@ class Outcome:
     family: str = ""
     gold_rows: tuple[tuple[str, ...], ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    asked: bool = False
+    readings: int | None = None
 
     def prediction(self) -> dict[str, Any]:
         """The line of a predictions file."""
@@ -70,6 +73,8 @@ class Outcome:
             "status": self.status,
             "latency_ms": round(self.latency_ms, 3),
             "exact_match": self.exact_match,
+            "suite_correct": self.suite_correct,
+            "asked": self.asked,
             "difficulty": self.difficulty,
             "failure": self.failure,
             "message": self.message,
@@ -119,6 +124,7 @@ class Report:
             "aurc": curve["aurc"],
             "calibration": calibration(judged),
             "risk_coverage": curve["curve"],
+            "readings": _readings(outcomes),
             "latency_ms": _latency(outcomes),
             "stages_ms": _stages(outcomes),
             "by_difficulty": _grouped(outcomes, lambda o: o.difficulty, _LEVELS),
@@ -144,6 +150,21 @@ def _accuracy(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "count": len(outcomes),
         "execution_accuracy": share(sum(o.correct for o in outcomes), len(outcomes)),
         "exact_match": share(sum(o.exact_match for o in outcomes), len(outcomes)),
+    }
+
+
+def _readings(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """How often a second reading is offered, and what becomes of the questions that have two or more."""
+    split = [o for o in outcomes if o.readings is not None]
+    both = sum((o.readings or 0) > 1 for o in split)
+    one = sum(o.readings == 1 and o.status == "answered" for o in split)
+    return {
+        "asked": share(sum(o.asked for o in outcomes), len(outcomes)),
+        "ambiguous": len(split),
+        "both_offered": share(both, len(split)),
+        "interval": list(wilson(both, len(split))),
+        "declined": share(sum(o.status != "answered" for o in split), len(split)),
+        "one_given": share(one, len(split)),
     }
 
 
@@ -270,6 +291,14 @@ def render_summary(figures: Mapping[str, Any]) -> str:
         lines.append(
             f"confidence {_percent(figures['accuracy_at_80_coverage'])} right of the surest 80 %, "
             f"calibration error {figures['calibration']['ece']:.3f}"
+        )
+    if figures["readings"]["ambiguous"]:
+        told = figures["readings"]
+        low, high = told["interval"]
+        lines.append(
+            f"ambiguous  {_percent(told['both_offered'])} of {told['ambiguous']} questions with several readings got two "
+            f"({_percent(low)} to {_percent(high)} at 95 %), {_percent(told['declined'])} declined, "
+            f"{_percent(told['one_given'])} given one alone"
         )
     for title in ("difficulty", "database", "family"):
         groups = figures[f"by_{title}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +258,8 @@ class _Judge:
             timings_ms={} if answer is None else dict(answer.timings_ms),
             suite_correct=self.right_everywhere(match, sql),
             family=question.family,
+            asked=answer is not None and bool(answer.alternatives),
+            readings=_readings(runnable, answer) if question.ambiguous else None,
             gold_rows=_shown(compared.result) if match is None else (),
             rows=_shown(answer.result if answer else None) if match is None else (),
         )
@@ -281,12 +283,26 @@ class _Judge:
 
 
 def _equal(gold: GoldResult, answer: Answer | None) -> bool:
-    if answer is None or answer.status != "answered" or answer.result is None or gold.result is None:
-        return False
+    return answer is not None and answer.status == "answered" and _same(gold, answer.result)
+
+
+def _readings(golds: Sequence[GoldResult], answer: Answer | None) -> int | None:
+    """How many of the readings that find different things the answer shows; None where all find the same."""
+    apart: list[GoldResult] = []
+    for gold in golds:
+        if not any(_same(gold, known.result) for known in apart):
+            apart.append(gold)
+    if len(apart) < 2:
+        return None
+    shown = [] if answer is None else [a.result for a in answer.alternatives] or [answer.result]
+    return sum(any(_same(gold, result) for result in shown) for gold in apart)
+
+
+def _same(gold: GoldResult, result: Result | None) -> bool:
     # Of a result that was cut nobody can say what the rest holds.
-    if gold.result.truncated or answer.result.truncated:
+    if gold.result is None or result is None or gold.result.truncated or result.truncated:
         return False
-    return results_equal(gold.result, answer.result, ordered=gold.ordered)
+    return results_equal(gold.result, result, ordered=gold.ordered)
 
 
 def _shown(result: Result | None, most: int = 5) -> tuple[tuple[str, ...], ...]:

@@ -5,7 +5,7 @@ the schemas, a folder of ``<db_id>/<db_id>.sqlite``. *bird*: the same with ``SQL
 ``evidence`` that belongs to the question and a ``difficulty``. *kaggledbqa*: Spider's records in a folder of
 ``<db_id>_test.json``. *jsonl*: one ``{"id", "question", "sql", "db"}`` per line, where
 ``sql`` is one text or a list of accepted ones, and ``db`` (a URL, or the name of a file in the folder of
-databases) may be left out when the suite has one database. ``ordered``, ``dialects``, ``family`` and
+databases) may be left out when the suite has one database. ``ordered``, ``dialects``, ``family``, ``ambiguous`` and
 ``evidence`` may be added, as in ``GoldQuestion``. *yaml*: a list of the same, or a mapping with ``questions`` and
 what a ``suite.toml`` may say besides.
 """
@@ -58,7 +58,8 @@ class GoldQuestion:
 
     ``ordered`` says whether the order of the rows counts; None leaves that to the answer's ORDER BY.
     ``dialects`` holds the answer in dialects where it has to read differently; ``family`` is the kind of
-    question in one word or two, '' where nobody said.
+    question in one word or two, '' where nobody said. ``ambiguous`` says that the accepted answers are readings that
+    mean different things.
     """
 
     id: str
@@ -69,6 +70,7 @@ class GoldQuestion:
     ordered: bool | None = None
     dialects: Mapping[str, str] = field(default_factory=dict)
     family: str = ""
+    ambiguous: bool = False
 
     def accepted(self, dialect: Dialect) -> tuple[str, ...]:
         """The accepted answers in ``dialect``: its own wording where the suite has one."""
@@ -421,13 +423,16 @@ def _questions_of(records: Iterable[tuple[str, Any]], one: SuiteDatabase | None)
         evidence = str(record.get("evidence") or "").strip()
         golds = tuple(text.strip() for text in texts)
         ordered, dialects = record.get("ordered"), record.get("dialects") or {}
+        ambiguous = record.get("ambiguous", False)
+        if not isinstance(ambiguous, bool):
+            raise UsageError(f"{where}: 'ambiguous' has to be true or false")
         if not (ordered is None or isinstance(ordered, bool)):
             raise UsageError(f"{where}: 'ordered' has to be true or false")
         if not isinstance(dialects, dict) or not all(isinstance(v, str) for v in dialects.values()):
             raise UsageError(f"{where}: 'dialects' has to map dialects to SQL")
         text = _text(record, "question", where)
         family = str(record.get("family") or "")
-        yield GoldQuestion(name, text, db_id, golds, evidence, ordered, dialects, family)
+        yield GoldQuestion(name, text, db_id, golds, evidence, ordered, dialects, family, ambiguous)
 
 
 def _one_database(settings: Mapping[str, Any], db: str | None, home: Path | None) -> SuiteDatabase | None:

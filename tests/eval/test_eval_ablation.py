@@ -81,17 +81,23 @@ def test_figures_say_what_is_ahead_and_what_went_stale() -> None:
     rows = rows_of(right)
     rows[0] = rows[0] | {"gold_error": "no such column"}
     figures = figures_of(rows)
-    before, after = figures["shares"]["before"], figures["shares"]["after"]
-    assert before["finetune-only"] == {"count": 39, "mean": 1.0, "interval_95": [1.0, 1.0]}
+    before, after = figures["shares"]["before"], figures["shares"]["all after"]
+    # Wilson's interval of 39 of 39: no sample makes sure of all.
+    assert before["finetune-only"] == {"count": 39, "mean": 1.0, "interval_95": [0.9103, 1.0]}
     assert after["finetune-only"]["mean"] == 0.0
     assert after["finetune-only"]["count"] == 40
-    assert figures["hybrid_ahead"]["after"]["finetune-only"]["mean"] == 1.0
+    assert figures["hybrid_ahead"]["all after"]["finetune-only"]["mean"] == 1.0
     assert figures["hybrid_ahead"]["before"]["retrieval-only"]["mean"] == 0.0
     assert figures["stale"]["finetune-only"] == {"right_before": 39, "wrong_after": 39}
     assert figures["stale"]["hybrid"]["wrong_after"] == 0
-    assert table_of(figures).splitlines()[0].startswith("| mode | before (39) | after (40) |")
+    assert (
+        table_of(figures)
+        .splitlines()[0]
+        .startswith("| mode | before (39) | the same, after (40) | renamed columns (20) |")
+    )
     root = ET.fromstring(plot_of(figures))
     assert len(root.findall("{*}rect")) == 1 + len(MODES) + len(MODES) * len(figures["shares"])
+    assert "prefers-color-scheme:dark" in plot_of(figures)
 
 
 def test_intervals_cover_what_chance_may_do() -> None:
@@ -102,7 +108,20 @@ def test_intervals_cover_what_chance_may_do() -> None:
     assert 0.33 < low < 0.37
     assert 0.63 < high < 0.67
     ahead = figures_of(rows)["hybrid_ahead"]["before"]["base"]
-    assert ahead["interval_95"] == [0.0, 0.0]
+    assert ahead["mean"] == 0.0
+    # Bonett and Price by hand, no question decided: 1.96 * sqrt(2 / 42 / 42) to either side.
+    assert ahead["interval_95"] == [-0.066, 0.066]
+
+
+def test_a_difference_is_measured_on_the_questions_that_decide_it() -> None:
+    rows = rows_of(dict.fromkeys(MODES, (True, True)))
+    for row in rows:
+        row["correct"] = row["mode"] != "base" or int(row["id"]) >= 10
+    ahead = figures_of(rows)["hybrid_ahead"]["before"]["base"]
+    low, high = ahead["interval_95"]
+    assert ahead["mean"] == 0.25
+    # 10 won and none lost of 40: (11 - 1) / 42, and 1.96 * sqrt((12 / 42 - (10 / 42) ** 2) / 42) to either side.
+    assert (low, high) == (0.0934, 0.3828)
 
 
 def test_one_tiny_run(
@@ -151,3 +170,4 @@ def test_one_tiny_run(
     assert main(options) == 0
     assert (tmp_path / "museum.json").stat().st_mtime_ns == stamp
     assert capsys.readouterr().out == printed
+    assert document["provenance"]["seconds"] == found["seconds"]
