@@ -21,7 +21,8 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.6rem }
 h2 { font-size: 1.2rem; margin-top: 2.5rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-td, th { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid var(--line) }
+td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line) }
+td { overflow-wrap: anywhere }
 pre { font: .85rem/1.45 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0 }
 details { border-bottom: 1px solid var(--line); padding: .4rem 0 }
 summary { cursor: pointer }
@@ -29,8 +30,6 @@ summary { cursor: pointer }
 .pair > div { background: var(--soft); padding: .6rem; overflow-x: auto }
 .wide { overflow-x: auto }
 .wide td { white-space: nowrap }
-.wide > svg { max-width: none }
-svg { max-width: 100%; height: auto }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif }
 .axis { stroke: var(--line) }
 .bar { fill: var(--bar) }
@@ -85,6 +84,7 @@ def _head(figures: Mapping[str, Any]) -> str:
         ("answered", _percent(figures["coverage"])),
         ("right among the surest 80 %", _percent(figures["accuracy_at_80_coverage"])),
         ("right on every further instance", _percent(figures["test_suite_accuracy"])),
+        ("the same with DISTINCT left out", _percent(figures["test_suite_accuracy_published"])),
         ("asked which of two readings is meant", _percent(figures["readings"]["asked"])),
         ("calibration error", f"{figures['calibration']['ece']:.3f}"),
         (
@@ -115,7 +115,15 @@ def _bars(groups: Mapping[str, Mapping[str, Any]]) -> str:
         f"<text x='{200 + 100 * k}' y='{height - 5}' text-anchor='middle'>{25 * k} %</text>"
         for k in range(5)
     ]
-    return f"<svg viewBox='0 0 740 {height}' width='740' role='img' aria-label='accuracy by group'>{''.join(lines)}</svg>"
+    return _plot(740, height, "accuracy by group", "".join(lines))
+
+
+def _plot(width: int, height: int, title: str, content: str) -> str:
+    """A plot as large as it is drawn, to scroll where the page is narrower."""
+    return (
+        f"<div class='wide'><svg viewBox='0 0 {width} {height}' width='{width}' role='img' aria-label='{title}'>"
+        f"{content}</svg></div>"
+    )
 
 
 def _axes(x_title: str, y_title: str, y_most: float) -> str:
@@ -140,10 +148,8 @@ def _curve(points: Sequence[Mapping[str, float]]) -> str:
     marks = "".join(
         f"<text x='{60 + 145 * k}' y='238' text-anchor='middle'>{25 * k}</text>" for k in range(5)
     )
-    return (
-        "<svg viewBox='0 0 660 265' width='660' role='img' aria-label='risk over coverage'>"
-        f"{_axes('answered, %', 'wrong, %', 100 * most)}{marks}<polyline class='curve' points='{path}'/></svg>"
-    )
+    axes = _axes("answered, %", "wrong, %", 100 * most)
+    return _plot(660, 265, "risk over coverage", f"{axes}{marks}<polyline class='curve' points='{path}'/>")
 
 
 def _histogram(times_ms: Sequence[float]) -> str:
@@ -165,10 +171,7 @@ def _histogram(times_ms: Sequence[float]) -> str:
         f"<text x='{60 + width * (k - first):.1f}' y='238' text-anchor='middle'>{2 ** (k / 2):.0f}</text>"
         for k in range(first, last + 2)
     )
-    return (
-        "<svg viewBox='0 0 660 265' width='660' role='img' aria-label='latency histogram'>"
-        f"{_axes('milliseconds', 'questions', most)}{bars}{marks}</svg>"
-    )
+    return _plot(660, 265, "latency histogram", _axes("milliseconds", "questions", most) + bars + marks)
 
 
 def _failures(outcomes: Sequence[Outcome]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections import defaultdict
@@ -32,6 +33,7 @@ __all__ = ["Mode", "Progress", "run_suite", "scratch_home", "suite_url"]
 
 Progress = Callable[[int, int, str], None]
 
+_DISTINCT = re.compile(r"""('(?:[^']|'')*'|"[^"]*")|\bdistinct\s*""", re.IGNORECASE)
 # Far above what a question needs, so that results are compared whole.
 _MAX_ROWS = 200_000
 
@@ -153,6 +155,7 @@ def _open(
 ) -> Iterator[_Judge]:
     from sqlgen.catalog import load_catalog, open_engine
     from sqlgen.execution import open_driver
+    from sqlgen.knowledge import Description
     from sqlgen.pipeline import connect
 
     url = suite_url(place, settings.home)
@@ -161,6 +164,9 @@ def _open(
     asked = open_engine(place.asked_url) if place.asked_url else engine
     try:
         with connect(asked, settings=settings, generator=generator, terms=terms) as database:
+            if mode not in WITHOUT_RETRIEVAL:
+                for name, text in place.descriptions.items():
+                    database.knowledge.add(Description(name, text, "suite"))
             database.warm()
             database.refresh(rebuild=False)
             limits = Limits(timeout_s=settings.timeout_s, max_rows=settings.max_rows)
@@ -208,15 +214,14 @@ class _Judge:
         """Whether an answer that is right here is right on all further instances; None: not asked."""
         if self.instances is None:
             return None
-        if gold is None:
-            return False
-        for instance in self.instances:
-            expected, got = instance.get(gold.sql, gold.ordered), instance.get(sql, gold.ordered)
-            if expected.result is None:
-                continue
-            if got.result is None or not results_equal(expected.result, got.result, ordered=gold.ordered):
-                return False
-        return True
+        return gold is not None and all(_alike(instance, gold, gold.sql, sql) for instance in self.instances)
+
+    def right_as_published(self, gold: GoldResult, sql: str, everywhere: bool | None) -> bool | None:
+        """``right_everywhere`` as the published evaluator counts by default: without DISTINCT, on either side."""
+        bare = without_distinct(gold.sql), without_distinct(sql)
+        if self.instances is None or bare == (gold.sql, sql):
+            return everywhere
+        return bool(sql) and all(_alike(place, gold, *bare) for place in (self.gold, *self.instances))
 
     def outcome(self, question: GoldQuestion) -> Outcome:
         dialect = self.database.dialect
@@ -237,6 +242,7 @@ class _Judge:
         sql = "" if answer is None else _without_row_limit(answer.sql)
         if self.renaming is not None:
             sql = restore_names(sql, self.renaming)
+        everywhere = self.right_everywhere(match, sql)
         return Outcome(
             id=question.id,
             db_id=question.db_id,
@@ -256,7 +262,8 @@ class _Judge:
             gold_error="" if runnable else golds[0].error,
             gold_refused=next((gold.refused for gold in golds if gold.refused), ()),
             timings_ms={} if answer is None else dict(answer.timings_ms),
-            suite_correct=self.right_everywhere(match, sql),
+            suite_correct=everywhere,
+            suite_correct_published=self.right_as_published(compared, sql, everywhere),
             family=question.family,
             asked=answer is not None and bool(answer.alternatives),
             readings=_readings(runnable, answer) if question.ambiguous else None,
@@ -280,6 +287,21 @@ class _Judge:
         if answer.status != "answered":
             return answer, answer.status, answer.message
         return answer, "", answer.message
+
+
+def _alike(place: GoldAnswers, gold: GoldResult, expected: str, sql: str) -> bool:
+    """Whether both queries find the same in one instance; an instance where the gold does not run says nothing."""
+    right = place.get(expected, gold.ordered)
+    return right.result is None or _same(right, place.get(sql, gold.ordered).result)
+
+
+def without_distinct(sql: str) -> str:
+    """``sql`` with every DISTINCT left out.
+
+    >>> without_distinct("SELECT COUNT(DISTINCT name) FROM t WHERE word = 'distinct'")
+    "SELECT COUNT(name) FROM t WHERE word = 'distinct'"
+    """
+    return _DISTINCT.sub(lambda m: m[1] or "", sql)
 
 
 def _equal(gold: GoldResult, answer: Answer | None) -> bool:

@@ -88,7 +88,7 @@ class SuiteDatabase:
 
     ``demo`` names a demo domain that is built when the suite runs; then ``url`` is empty. ``asked_url`` is
     where the model is asked when that is not where the accepted answers run: a copy under the names of
-    ``renaming``.
+    ``renaming``. ``descriptions`` say what columns (``table.column``) mean.
     """
 
     id: str
@@ -98,6 +98,7 @@ class SuiteDatabase:
     demo: str = ""
     asked_url: str = ""
     renaming: Renaming | None = None
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,11 @@ def load_suite(
         else:
             golds = tuple(_read_spider(paths["questions"], bird=chosen == "bird"))
         catalogs = catalogs_of_tables_json(paths["tables"]) if "tables" in paths else {}
-        known_databases = _databases_of_spider(golds, paths["databases"], catalogs)
+        told = _descriptions(paths["tables"]) if "tables" in paths else {}
+        known_databases = {
+            db_id: replace(place, descriptions=told.get(db_id, {}))
+            for db_id, place in _databases_of_spider(golds, paths["databases"], catalogs).items()
+        }
     if not golds:
         raise UsageError(f"{paths['questions']} holds no question")
     sha256 = str(settings.get("sha256", ""))
@@ -509,6 +514,27 @@ def catalogs_of_tables_json(path: Path) -> dict[str, Catalog]:
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise UsageError(f"{path} is not in Spider's tables.json format: {error!r}") from error
     return catalogs
+
+
+def _descriptions(path: Path) -> dict[str, dict[str, str]]:
+    """What a ``tables.json`` says of columns in ``column_descriptions``, by ``db_id``, as KaggleDBQA's does.
+
+    There is one a column, that of ``*`` left out or not, as a text or with the number of its table before it; where
+    they are more or fewer nobody can say which column is meant.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for entry in _read_json(path):
+        columns = [(owner, name) for owner, name in entry["column_names_original"] if owner >= 0]
+        told = [one[-1] if isinstance(one, list) else one for one in entry.get("column_descriptions") or ()]
+        told = (
+            told[len(entry["column_names_original"]) - len(columns) :] if len(told) > len(columns) else told
+        )
+        found[entry["db_id"]] = {
+            f"{entry['table_names_original'][owner]}.{name}": text.strip()
+            for (owner, name), text in zip(columns, told, strict=False)
+            if len(told) == len(columns) and isinstance(text, str) and text.strip()
+        }
+    return found
 
 
 def _catalog_of_entry(entry: Mapping[str, Any]) -> Catalog:

@@ -12,9 +12,10 @@ import pytest
 
 from sqlgen.cli import main
 from sqlgen.errors import UsageError
-from sqlgen.eval import run_from_options
+from sqlgen.eval import run_from_options, run_suite
 from sqlgen.eval.suite import load_suite, suite_names
 from sqlgen.generation import ScriptedGenerator
+from sqlgen.types import Candidate, Question, RetrievedContext
 
 SUITES = Path(__file__).parents[2] / "eval" / "suites"
 
@@ -249,6 +250,39 @@ def test_kaggledbqa_asks_what_is_meant_for_testing(spider_files: Any, tmp_path: 
     assert suite.databases["garage"].catalog is not None
     one = load_suite("mine", questions=examples / "garage_fewshot.json", databases=spider_files.databases)
     assert (one.format, len(one.questions)) == ("spider", 1)
+
+
+@pytest.mark.parametrize("star", [["*"], []])
+def test_kaggledbqa_descriptions_are_knowledge_where_retrieval_takes_part(
+    spider_files: Any, tmp_path: Path, star: list[str]
+) -> None:
+    record = {"db_id": "garage", "question": "How strong are the cars?", "query": "SELECT power FROM car"}
+    questions = write(tmp_path / "garage_test.json", json.dumps([record]))
+    entries = json.loads(spider_files.tables.read_text("utf-8"))
+    garage = next(e for e in entries if e["db_id"] == "garage")
+    garage["column_descriptions"] = [*star, "", "", "", "", "", "kilowatts of the engine"]
+    tables = write(tmp_path / "tables.json", json.dumps(entries))
+    suite = load_suite("kaggledbqa", questions=questions, tables=tables, databases=spider_files.databases)
+    assert suite.databases["garage"].descriptions == {"car.power": "kilowatts of the engine"}
+    seen: list[str] = []
+
+    class Reader(ScriptedGenerator):
+        def generate(
+            self, question: Question, context: RetrievedContext, *, beams: int = 4
+        ) -> tuple[Candidate, ...]:
+            seen.extend(c.comment for t in context.tables for c in t.table.columns)
+            return super().generate(question, context, beams=beams)
+
+    script = Reader({record["question"]: [record["query"]]})
+    assert run_suite(suite, generator=script).outcomes[0].correct
+    assert "kilowatts of the engine" in seen
+    seen.clear()
+    run_suite(suite, generator=script, mode="base")
+    assert not any(seen)
+    garage["column_descriptions"] = ["", "kilowatts of the engine"]
+    write(tables, json.dumps(entries))
+    short = load_suite("kaggledbqa", questions=questions, tables=tables, databases=spider_files.databases)
+    assert not short.databases["garage"].descriptions
 
 
 def test_bird_levels_are_reported(spider_files: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -41,6 +42,47 @@ def test_luck_on_one_instance_is_found_out_on_another(spider_files: Any, instanc
     assert figures["test_suite_accuracy"] == round(11 / 12, 6)
     assert [o.question for o in report.outcomes if not o.suite_correct] == ["Which authors come from Norway?"]
     assert "test suite" in render_summary(figures)
+
+
+@pytest.mark.parametrize(
+    ("sql", "strict", "published"),
+    [
+        ("SELECT DISTINCT name FROM author WHERE country = 'Norway'", True, True),
+        ("SELECT country FROM author WHERE country = 'Norway'", False, False),
+        # Right once no DISTINCT counts, and only then.
+        (
+            "SELECT name FROM author JOIN book ON author.id = book.author_id WHERE country = 'Norway'",
+            False,
+            False,
+        ),
+        ("SELECT DISTINCT name FROM author WHERE country = 'Norway' AND id < 3", False, False),
+    ],
+)
+def test_the_published_evaluator_leaves_distinct_out(
+    spider_files: Any, instances: Path, sql: str, strict: bool, published: bool
+) -> None:
+    answers = spider_files.gold_answers()
+    answers["Which authors come from Norway?"] = [sql]
+    suite = load_suite("spider", **spider_files.options)
+    report = run_suite(suite, generator=ScriptedGenerator(answers), test_suite=instances)
+    (found,) = (o for o in report.outcomes if o.question == "Which authors come from Norway?")
+    assert (found.suite_correct, found.suite_correct_published) == (strict, published)
+
+
+def test_a_lost_distinct_counts_and_is_not_counted_as_published(
+    spider_files: Any, instances: Path, tmp_path: Path
+) -> None:
+    question, gold = "Which countries do authors come from?", "SELECT DISTINCT country FROM author"
+    questions = tmp_path / "dev.json"
+    questions.write_text(json.dumps([{"question": question, "query": gold, "db_id": "library"}]), "utf-8")
+    suite = load_suite("spider", **spider_files.options | {"questions": questions})
+    script = ScriptedGenerator({question: ["SELECT country FROM author"]})
+    report = run_suite(suite, generator=script, test_suite=instances)
+    (found,) = report.outcomes
+    assert (found.correct, found.suite_correct, found.suite_correct_published) == (False, False, True)
+    assert found.prediction()["suite_correct_published"] is True
+    figures = report.to_dict()
+    assert (figures["test_suite_accuracy"], figures["test_suite_accuracy_published"]) == (0.0, 1.0)
 
 
 def test_without_further_instances_nothing_is_claimed(spider_files: Any) -> None:
