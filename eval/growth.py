@@ -5,8 +5,8 @@ python -m sqlgen.eval.growth [--parts tables rows context log callers] [--out DI
 Every point is measured here and so is its floor: for retrieval one dense product of a query with a vector a table;
 for rows the bare engine running the same query on the same file; for context the multiply-adds of one pass of the
 encoder at four times the speed of numpy's own float32 product; for a log reading its lines as JSON; for callers the
-processor time that one question takes, on all cores. Prints one JSON document; with --out growth.json and growth.svg
-are written.
+processor time that one question takes, on all cores. Prints one JSON document; with --out growth.json, growth.md and
+growth.svg are written, after every part.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sqlgen.config import Settings
 from sqlgen.eval.metrics import percentile
 from sqlgen.eval.report import provenance, write_text
 
-__all__ = ["callers", "context", "exponent", "log", "main", "plot_of", "rows", "tables"]
+__all__ = ["callers", "context", "exponent", "log", "main", "plot_of", "rows", "table_of", "tables"]
 
 Point = dict[str, float]
 _DIMENSIONS = 256
@@ -287,6 +287,38 @@ def plot_of(parts: Mapping[str, Sequence[Point]]) -> str:
     return "".join(out) + "</svg>\n"
 
 
+def table_of(parts: Mapping[str, Sequence[Point]]) -> str:
+    """Markdown: a table a part, what was measured beside its floor, and the power of the size that both grow with.
+
+    >>> print(table_of({"log": [{"statements": 10, "import_s": 0.2, "floor_s": 0.1}]}))
+    | statements | import s | floor s | ratio |
+    |---|---|---|---|
+    | 10 | 0.2 | 0.1 | 2 |
+    <BLANKLINE>
+    """
+    lines: list[str] = []
+    for name, points in parts.items():
+        x, y, floor = _AXES[name]
+        titles = [title.replace("_", " ") for title in (x, y, floor, "ratio")]
+        lines += ["| " + " | ".join(titles) + " |", "|---|---|---|---|"]
+        lines += [f"| {p[x]:,} | {p[y]:.4g} | {p[floor]:.4g} | {p[y] / p[floor]:,.3g} |" for p in points]
+        grows = [exponent(points, x, key) for key in (y, floor)]
+        lines += [f"| grows with the power | {grows[0]} | {grows[1]} | |"] if None not in grows else []
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _document(parts: Mapping[str, Sequence[Point]]) -> dict[str, Any]:
+    return {
+        "parts": parts,
+        "exponents": {name: exponent(points, *_AXES[name][:2]) for name, points in parts.items()},
+        "floor_exponents": {
+            name: exponent(points, _AXES[name][0], _AXES[name][2]) for name, points in parts.items()
+        },
+        "provenance": provenance({}),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the parts asked for and print their points."""
     cli = argparse.ArgumentParser(prog="python -m sqlgen.eval.growth", description=__doc__.split("\n\n")[0])
@@ -314,17 +346,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 found[name] = callers(args.callers, folder, args.questions)
             else:
                 found[name] = {"tables": tables, "rows": rows, "log": log}[name](getattr(args, name), folder)
-    document = {
-        "parts": found,
-        "exponents": {name: exponent(points, *_AXES[name][:2]) for name, points in found.items()},
-        "floor_exponents": {
-            name: exponent(points, _AXES[name][0], _AXES[name][2]) for name, points in found.items()
-        },
-        "provenance": provenance({}),
-    }
-    if args.out is not None:
-        write_text(args.out / "growth.json", json.dumps(document, indent=1) + "\n")
-        write_text(args.out / "growth.svg", plot_of(found))
+            document = _document(found)
+            if args.out is not None:
+                # After every part: the last ones take minutes.
+                write_text(args.out / "growth.json", json.dumps(document, indent=1) + "\n")
+                write_text(args.out / "growth.md", table_of(found))
+                write_text(args.out / "growth.svg", plot_of(found))
     print(json.dumps(document, indent=1))
     return 0
 

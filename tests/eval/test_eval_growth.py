@@ -35,6 +35,9 @@ def test_every_part_has_points_and_a_floor(tmp_path: Path, capsys: pytest.Captur
             # The engine's own work and a bare read are part of ours.
             assert all(p[floor] < p[measured] for p in points)
     assert json.loads((tmp_path / "growth.json").read_text()) == document
+    table = (tmp_path / "growth.md").read_text()
+    assert table.count("| ratio |") == table.count("| grows with the power |") == len(sizes)
+    assert "| 1,000 |" in table
     root = ET.fromstring((tmp_path / "growth.svg").read_text())
     assert len(root.findall("{*}polyline")) == 2 * len(sizes)
 
