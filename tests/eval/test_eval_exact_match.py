@@ -63,6 +63,43 @@ SAME = {
         "SELECT name FROM author WHERE id <> 1",
         "SELECT name FROM author WHERE id != 1",
     ),
+    "the condition of a join": (
+        f"SELECT T1.name {JOIN}",
+        "SELECT T1.name FROM author AS T1 JOIN book AS T2 ON T1.id = T2.id",
+    ),
+    "ASC written out": ("SELECT name FROM author ORDER BY born", "SELECT name FROM author ORDER BY born ASC"),
+    "the last direction counts for all": (
+        "SELECT name FROM author ORDER BY born DESC, id DESC",
+        "SELECT name FROM author ORDER BY born, id DESC",
+    ),
+    "values in HAVING": (
+        "SELECT country FROM author GROUP BY country HAVING count(*) > 1",
+        "SELECT country FROM author GROUP BY country HAVING count(*) > 2",
+    ),
+    "DISTINCT in HAVING": (
+        "SELECT country FROM author GROUP BY country HAVING count(DISTINCT name) > 1",
+        "SELECT country FROM author GROUP BY country HAVING count(name) > 2",
+    ),
+    "mixed AND and OR in another order": (
+        "SELECT name FROM author WHERE id = 1 AND born = 2 OR country = 'x'",
+        "SELECT name FROM author WHERE id = 1 OR born = 2 AND country = 'x'",
+    ),
+    "a column compared with another one": (
+        "SELECT title FROM book WHERE year > price",
+        "SELECT title FROM book WHERE year > id",
+    ),
+    "DISTINCT in both parts": (
+        "SELECT DISTINCT name FROM author EXCEPT SELECT title FROM book",
+        "SELECT name FROM author EXCEPT SELECT DISTINCT title FROM book",
+    ),
+    "ORDER BY of an aggregate with DISTINCT": (
+        "SELECT country FROM author GROUP BY country ORDER BY count(DISTINCT name)",
+        "SELECT country FROM author GROUP BY country ORDER BY count(name)",
+    ),
+    "aliases of the same table": (
+        "SELECT T2.name FROM author AS T1 JOIN author AS T2 ON T1.id = T2.id",
+        "SELECT T1.name FROM author AS T1 JOIN author AS T2 ON T1.id = T2.id",
+    ),
     "parts of a set operation": (
         "SELECT name, born FROM author WHERE id = 1 UNION SELECT name, born FROM author WHERE id = 2",
         "SELECT born, name FROM author WHERE id = 1 UNION SELECT born, name FROM author WHERE id = 3",
@@ -132,6 +169,36 @@ DIFFERENT = {
     "sides of a set operation": (
         "SELECT id FROM author EXCEPT SELECT id FROM book",
         "SELECT id FROM book EXCEPT SELECT id FROM author",
+    ),
+    "order of grouped columns": (
+        "SELECT count(*) FROM author GROUP BY country, born",
+        "SELECT count(*) FROM author GROUP BY born, country",
+    ),
+    "order of conditions in HAVING": (
+        "SELECT country FROM author GROUP BY country HAVING count(*) > 1 AND max(born) > 2",
+        "SELECT country FROM author GROUP BY country HAVING max(born) > 2 AND count(*) > 1",
+    ),
+    "number behind a nested LIMIT": (
+        "SELECT name FROM author WHERE id = (SELECT author_id FROM book ORDER BY price LIMIT 1)",
+        "SELECT name FROM author WHERE id = (SELECT author_id FROM book ORDER BY price LIMIT 2)",
+    ),
+    "both ends of a key in a nested query": (
+        f"SELECT name FROM author WHERE id IN (SELECT T1.id {JOIN})",
+        f"SELECT name FROM author WHERE id IN (SELECT T2.author_id {JOIN})",
+    ),
+    "one end of a key, its table not joined": ("SELECT id FROM author", "SELECT author_id FROM book"),
+    "BETWEEN for two comparisons": (
+        "SELECT name FROM author WHERE born BETWEEN 1 AND 2",
+        "SELECT name FROM author WHERE born >= 1 AND born <= 2",
+    ),
+    "sides of a comparison of columns": (
+        "SELECT title FROM book WHERE year > price",
+        "SELECT title FROM book WHERE price < year",
+    ),
+    "count of a column for all": ("SELECT count(*) FROM author", "SELECT count(id) FROM author"),
+    "LIMIT without its ORDER BY": (
+        "SELECT name FROM author ORDER BY born LIMIT 1",
+        "SELECT name FROM author LIMIT 1",
     ),
     "text that does not parse": ("SELECT name FROM author", "SELECT FROM WHERE ("),
     "nothing": ("SELECT name FROM author", ""),
