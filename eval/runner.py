@@ -316,7 +316,8 @@ def _readings(golds: Sequence[GoldResult], answer: Answer | None) -> int | None:
             apart.append(gold)
     if len(apart) < 2:
         return None
-    shown = [] if answer is None else [a.result for a in answer.alternatives] or [answer.result]
+    shown: list[Result | None] = [] if answer is None else [answer.result]
+    shown += [] if answer is None else [reading.result for reading in answer.alternatives]
     return sum(any(_same(gold, result) for result in shown) for gold in apart)
 
 
