@@ -1,7 +1,8 @@
 """A LoRA adapter for one database, from its own questions and SQL, on the weights that ship.
 
-The method is LoRA (Hu et al. 2021) with replay: batches mix a database's own pairs with general ones, so that what
-the shipped model can do stays. The adapter is kept small; merged weights run as fast as the shipped ones.
+The method is LoRA (Hu et al. 2021) with learning without forgetting (Li and Hoiem 2016): batches mix a database's own
+pairs with general ones, on which the adapted model is held to what the shipped one says. The adapter is kept small;
+merged weights run as fast as the shipped ones.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
@@ -28,10 +31,10 @@ from sqlgen.training.augment import QUIET, Noise, augment
 from sqlgen.training.batches import Batch, Encoding, collate, encode_example
 from sqlgen.training.corpora import Example
 from sqlgen.training.model import SqlgenModel
-from sqlgen.training.train import accuracy, loss_of
+from sqlgen.training.train import accuracy
 from sqlgen.training.weights import load_exported
 
-__all__ = ["Learned", "Recipe", "adapt", "changes_of"]
+__all__ = ["Learned", "Recipe", "adapt", "changes_of", "loss_of"]
 
 Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int, str], None]
@@ -142,7 +145,7 @@ def adapt(
             )
         batch = next(batches)
         for part, share in parts_of(batch):
-            (loss_of(model, part, "cpu") * share).backward()
+            (loss_of(model, part) * share).backward()
         torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -232,24 +235,69 @@ def _batches(
     examples, weights = [e for e, _ in own], [w for _, w in own]
     noisy = Noise()
 
-    def draw() -> Encoding:
+    def draw() -> tuple[Encoding, bool]:
         while True:
-            if replay and rng.random() < recipe.replay:
-                example = augment(rng.choice(replay), rng, noisy)
-            else:
-                example = augment(rng.choices(examples, weights)[0], rng, _OWN_NOISE)
+            again = bool(replay) and rng.random() < recipe.replay
+            example = (
+                augment(rng.choice(replay), rng, noisy)
+                if again
+                else augment(rng.choices(examples, weights)[0], rng, _OWN_NOISE)
+            )
             if (row := encode_example(example, cache, max_output)) is not None:
-                return row
+                return row, again
 
     made = 0
     while True:
-        pool = sorted((draw() for _ in range(recipe.batch * 8)), key=lambda r: len(r[0]))
+        pool = sorted((draw() for _ in range(recipe.batch * 8)), key=lambda drawn: len(drawn[0][0]))
         chunks = [pool[i : i + recipe.batch] for i in range(0, len(pool), recipe.batch)]
         rng.shuffle(chunks)
         for chunk in chunks:
             made += 1
             if made > skip:
-                yield collate(chunk)
+                yield collate([row for row, _ in chunk]) | {
+                    "replay": torch.tensor([again for _, again in chunk])
+                }
+
+
+def loss_of(model: SqlgenModel, batch: Batch) -> torch.Tensor:
+    """Cross-entropy over own pairs; over general ones, the divergence from what the shipped model says to them.
+
+    Learning without forgetting (Li and Hoiem 2016): the general pairs were learned already, it is the shipped model's
+    whole distribution that is to be kept. Mean over output tokens.
+    """
+    again, labels = batch["replay"], batch["labels"]
+    told = {name: tensor for name, tensor in batch.items() if name not in ("labels", "replay")}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = model(**told)
+    known = labels != -100
+    own = known & ~again[:, None]
+    loss = F.cross_entropy(scores[own].float(), labels[own], reduction="sum")
+    if again.any():
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16), _without_adapter(model):
+            shipped = model(**{name: tensor[again] for name, tensor in told.items()})
+        kept = known[again]
+        loss = loss + F.kl_div(
+            scores[again][kept].float().log_softmax(-1),
+            shipped[kept].float().log_softmax(-1),
+            reduction="sum",
+            log_target=True,
+        )
+    return loss / known.sum()
+
+
+@contextmanager
+def _without_adapter(model: SqlgenModel) -> Iterator[None]:
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    was = model.training
+    model.eval()
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+        model.train(was)
 
 
 def parts_of(batch: Batch, tokens: int = _TOKENS_AT_ONCE) -> Iterator[tuple[Batch, float]]:
