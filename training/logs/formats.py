@@ -44,9 +44,10 @@ _READERS: dict[str, Callable[..., Reader]] = {
 _SIGNS = (
     ("pg-stat-statements", ({"calls", "query"}, {"queryid", "query"})),
     ("bigquery", ({"job_id", "query"}, {"creation_time", "query"}, {"total_bytes_billed", "query"})),
-    ("snowflake", ({"query_text", "warehouse_name"}, {"query_text", "query_id"})),
     ("databricks", ({"statement_text", "statement_id"}, {"statement_text", "executed_by"}, {"query_text", "executed_as_user_name"})),
     ("redshift", ({"querytxt"}, {"query_text", "usage_limit"}, {"query_text", "query_label"})),
+    # Redshift and the interface of Databricks have these names too, beside others.
+    ("snowflake", ({"query_text", "warehouse_name"}, {"query_text", "query_id"})),
 )  # fmt: skip
 
 

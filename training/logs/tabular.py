@@ -17,10 +17,11 @@ from sqlgen.training.logs.events import Event, Found, moment
 __all__ = ["TabularCsv", "TabularJson", "event_of"]
 
 _NAMES = {
-    "sql": "sql query query_text statement_text querytxt sql_text querybody query_string statement",
+    # In Redshift's STL_QUERY "query" is a number.
+    "sql": "sql query_text statement_text querytxt sql_text querybody query_string query statement",
     "question": "question title",
     "user": "user user_email user_name username usename executed_by userid user_id rolname",
-    "at": "time timestamp at creation_time start_time starttime started_at executed_at created_at creationdate date",
+    "at": "time timestamp at creation_time start_time starttime started_at executed_at created_at creationdate query_start_time_ms date",
     "count": "calls count executions exec_count",
     "verdict": "verdict feedback",
 }

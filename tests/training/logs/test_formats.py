@@ -113,6 +113,25 @@ CSV = (
     b"SELECT 2;BOB;2024-03-02;FAIL;W\r\n"
     b"SELECT 3;BOB\r\n"
 )
+STL_QUERY = (
+    b"userid,query,label,xid,pid,database,querytxt,starttime,endtime,aborted\n"
+    b'100,5031,default,77,12,dev,"SELECT ""a"", b FROM t",2024-03-01 10:00:00.123456,2024-03-01 10:00:01,0\n'
+    b"100,5032,default,78,12,dev,SELECT c FROM t,2024-03-01 10:00:02,2024-03-01 10:00:03,1\n"
+)
+SYS_QUERY_HISTORY = (
+    b"user_id,query_id,query_label,query_type,status,start_time,error_message,query_text\n"
+    b"100,7,default,SELECT,success,2024-03-01 10:00:00.5,,SELECT a FROM t\n"
+    b"100,8,default,SELECT,failed,2024-03-01 10:00:01,division by zero,SELECT 1/0\n"
+)
+DATABRICKS = json.dumps(
+    [{"statement_id": "01ef", "executed_by": "ann@x.org", "execution_status": "FINISHED", "error_message": None,
+      "start_time": "2024-03-01T10:00:00.000Z", "statement_text": "SELECT `a` FROM t"},
+     {"statement_id": "01f0", "executed_by": "ann@x.org", "execution_status": "CANCELED", "statement_text": "SELECT 2"}]
+).encode()  # fmt: skip
+DATABRICKS_API = b"""\
+{"query_id": "01ef", "status": "FINISHED", "query_text": "SELECT 1", "user_name": "ann", "executed_as_user_name": "ann", \
+"query_start_time_ms": 1709287200000}
+"""
 STATEMENTS = b"userid,queryid,query,calls\n10,1,SELECT name FROM pets WHERE id = $1,12\n10,2,SELECT 1,3\n"
 
 
@@ -205,6 +224,22 @@ def test_what_is_no_log_is_an_error_that_names_the_formats() -> None:
     with pytest.raises(UsageError, match=r"a\.txt; give --format \(postgres-stderr, "):
         detect(b"Dear diary,\ntoday nothing happened.\n", "a.txt")
     assert set(CASES) < set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("format", "data", "event"),
+    [
+        ("redshift", STL_QUERY, (b'SELECT "a", b FROM t', b"100", b"2024-03-01 10:00:00")),
+        ("redshift", SYS_QUERY_HISTORY, (b"SELECT a FROM t", b"100", b"2024-03-01 10:00:00")),
+        ("databricks", DATABRICKS, (b"SELECT `a` FROM t", b"ann@x.org", b"2024-03-01 10:00:00")),
+        ("databricks", DATABRICKS_API, (b"SELECT 1", b"ann", b"2024-03-01 10:00:00")),
+    ],
+)
+def test_histories_of_warehouses(format: str, data: bytes, event: tuple[bytes, bytes, bytes]) -> None:
+    assert detect(data, "a.log") == format
+    (found,), faults, _ = read(format, data)
+    assert (found.sql, found.user, found.at) == event
+    assert faults == []
 
 
 def test_counts_questions_and_verdicts_are_read() -> None:
