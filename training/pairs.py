@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import sqlglot
-from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from sqlgen.errors import UsageError
@@ -20,6 +18,7 @@ from sqlgen.generation.codes import with_codes
 from sqlgen.sql.fingerprint import Unusable, fingerprint
 from sqlgen.sql.form import Inexpressible, form_to_sql, tree_to_form
 from sqlgen.training.corpora import Example
+from sqlgen.training.logs.pairs import names_other_values
 from sqlgen.types import Dialect, Rejection, RetrievedContext, Table, TableSlice, ValidatedQuery
 
 if TYPE_CHECKING:
@@ -114,24 +113,12 @@ def examples_of(
             form = tree_to_form(tree, context, pair.question)
         except (Inexpressible, SqlglotError, AttributeError, RecursionError) as error:
             dropped[f"not sayable: {str(error).split(chr(39))[0][:40]}"] += 1
-            if foreign is not None and _has_other_values(checked, context, pair.question, dialect):
+            if foreign is not None and names_other_values(
+                pair.question, checked.sql, dialect, context.values
+            ):
                 foreign.append(pair)
             continue
         yield pair, Example(pair.question, context, tuple(form), "own", "own")
-
-
-def _has_other_values(
-    query: ValidatedQuery, context: RetrievedContext, question: str, dialect: Dialect
-) -> bool:
-    """Whether the question names values and the query has values, but none in common."""
-    named = {match.value.lower() for match in context.values} | set(re.findall(r"\d+", question))
-    tree = sqlglot.parse_one(query.sql, dialect=dialect)
-    held = {
-        str(node.this).lower()
-        for node in tree.find_all(exp.Literal)
-        if not isinstance(node.parent, exp.Limit)
-    }
-    return bool(named and held) and not any(value in question.lower() for value in held) and not named & held
 
 
 def said_again(example: Example, dialect: Dialect) -> str:

@@ -15,6 +15,7 @@ from sqlgen.types import Dialect
 
 if TYPE_CHECKING:
     from sqlgen.drift import Broken
+    from sqlgen.pipeline import Database
 
 __all__ = ["status"]
 
@@ -41,14 +42,15 @@ def status(
 ) -> int:
     """Say what the index holds and whether it fits the schema; builds nothing.
 
-    Names the verified queries, terms and metrics that the schema no longer allows, and what a renamed
-    table or column would make of them.
+    Names the verified queries, terms, metrics and logged statements that the schema no longer allows, and what a
+    renamed table or column would make of them.
     """
     from sqlgen.cli import present, terminal
 
     more = [] if queries is None else _read(queries)
     with connected(db, schema_file, dialect) as database:
         found = database.index_status()
+        more += _logged(database)
         is_known = any(entry.item for entry in database.knowledge.entries())
         broken = database.drift(more) if is_known or more else []
     if format_ == "json":
@@ -60,6 +62,18 @@ def status(
         pairs = {one.kind: one.id, "why": one.why, "sql": one.sql}
         terminal.print_pairs({**pairs, "proposal": one.proposal} if one.proposal else pairs)
     return 0
+
+
+def _logged(database: Database) -> list[tuple[str, str]]:
+    """Statements of imported logs that the schema no longer allows."""
+    from sqlgen.training.logs.pairs import collect, log_path
+
+    if not log_path(database).exists():
+        return []
+    from sqlgen.cli.progress import ProgressBar
+
+    with ProgressBar() as bar:
+        return list(collect(database, bar).drifted)
 
 
 def _summary(broken: list[Broken]) -> str:

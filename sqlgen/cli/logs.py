@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -172,11 +174,8 @@ def pairs(
             click.echo(line, nl=False)
     else:
         _write(out, lines)
-    left = ", ".join(f"{count:,} {why}" for why, count in sorted(mined.dropped.items(), key=lambda i: -i[1]))
-    say(
-        f"{len(chosen):,} pairs of {mined.fingerprints:,} fingerprints"
-        + (f"; runs left out: {left}" if left else "")
-    )
+    left = mined.left_out()
+    say(f"{len(chosen):,} pairs of {mined.fingerprints:,} fingerprints" + (f"; {left}" if left else ""))
     return 0
 
 
@@ -209,7 +208,7 @@ def review(db: str | None, schema_file: Path | None, dialect: Dialect | None, ev
     with connected(db, schema_file, dialect) as database:
         mined, _ = _mined(database)
         with LogStore(log_path(database)) as store:
-            _walk(Queue(store, mined.pairs, every=every), database)
+            _walk(Queue(store, [*mined.proposed, *mined.pairs], every=every), database)
     return 0
 
 
@@ -218,11 +217,7 @@ def _walk(queue: Queue, database: Database) -> None:
     while (pair := queue.current) is not None:
         _show(pair, number + 1, number + len(queue))
         try:
-            answer = (
-                click.prompt("[a]ccept, [e]dit, [r]eject, [s]kip, [u]ndo, [q]uit", type=str)
-                .strip()
-                .lower()[:1]
-            )
+            answer = click.prompt(_asks(), type=str).strip().lower()[:1]
         except click.Abort:
             answer = "q"
         if answer == "q":
@@ -242,9 +237,15 @@ def _walk(queue: Queue, database: Database) -> None:
     click.echo(f"{len(queue)} left" if len(queue) else "no pair is left to look at")
 
 
+def _asks() -> str:
+    """What can be answered, on one line of this terminal."""
+    whole = "[a]ccept [e]dit [r]eject [s]kip [u]ndo [q]uit"
+    return whole if len(whole) + 2 < get_terminal_size().columns else "a e r s u q"
+
+
 def _edit(queue: Queue, pair: LogPair, database: Database) -> int:
-    question = click.prompt("question", default=pair.question).strip()
-    sql = click.prompt("SQL", default=" ".join(pair.sql.split())).strip()
+    question = _changed("question", pair.question)
+    sql = _changed("SQL", " ".join(pair.sql.split()))
     checked = database.check(sql)
     if isinstance(checked, Rejection):
         click.echo(f"not kept: {checked.findings[0].message}")
@@ -253,12 +254,29 @@ def _edit(queue: Queue, pair: LogPair, database: Database) -> int:
     return 1
 
 
-def _show(pair: LogPair, number: int, total: int) -> None:
-    from sqlgen.cli import present
+def _changed(what: str, text: str) -> str:
+    """``text`` after a person changed it: in its place on a terminal, typed anew in a pipe, where nothing keeps it."""
+    try:
+        import readline
+    except ImportError:
+        readline = None  # type: ignore[assignment]
+    if readline is None or not sys.stdin.isatty():
+        return str(click.prompt(what, default=text)).strip()
+    readline.set_startup_hook(lambda: readline.insert_text(text))
+    try:
+        return str(click.prompt(what, default=text, show_default=False)).strip()
+    finally:
+        readline.set_startup_hook(None)
 
-    click.echo(f"\n{number} of {total}   ran {pair.runs:,} times   question: {pair.source}")
-    click.echo(f"  {present.one_line(pair.question)}")
-    click.echo("  " + present.safe_text(pair.sql, keep="\n").replace("\n", "\n  "))
+
+def _show(pair: LogPair, number: int, total: int) -> None:
+    from sqlgen.cli import terminal
+
+    times = "once" if pair.runs == 1 else f"{pair.runs:,} times"
+    click.echo()
+    terminal.aside(f"{number} of {total}, ran {times}, question: {pair.source}")
+    terminal.heading(pair.question)
+    terminal.print_sql(pair.sql)
 
 
 @logs.command(epilog=example("sqlgen logs status --db sqlite:///shop.db", "sqlgen logs status --malformed"))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlgen.execution.login import LoginReport
 
 __all__ = [
+    "aside",
     "heading",
     "print_answer",
     "print_chart",
@@ -54,6 +55,11 @@ def _line(text: str, style: str = "") -> None:
 def heading(text: str) -> None:
     """A question of the tour."""
     _line(one_line(text), "bold cyan")
+
+
+def aside(text: str) -> None:
+    """A line that may be passed over."""
+    _line(one_line(text), "dim")
 
 
 def print_answer(answer: Answer, *, chart: bool = False, reading: bool = False) -> None:

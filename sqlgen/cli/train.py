@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sqlgen.cli.shared import connected, db_option, example, settings_of
+from sqlgen.cli.shared import connected, db_option, example, say, settings_of
 from sqlgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ def _collected(database: Database) -> list[Pair]:
 
     with ProgressBar() as progress:
         mined = collect(database, progress)
+    if left := mined.left_out():
+        say(left)
     return [Pair(p.question, p.sql, max(p.weight, 1e-3), p.fingerprint) for p in mined.pairs]
 
 
@@ -173,8 +175,14 @@ def _text(done: Retrained) -> str:
     lines.append("")
     lines.append(
         f"learned from {done.pairs['learn']} pairs in {learned.seconds:.0f} s ({learned.steps} steps; {learned.stopped})"
-        + (f"; left out: {sum(done.dropped.values())}" if done.dropped else "")
     )
+    if done.dropped:
+        causes = sorted(done.dropped.items(), key=lambda item: -item[1])
+        lines.append(f"left out  {', '.join(f'{count:,} {why}' for why, count in causes)}")
+    if any("unknown_" in why for why in done.dropped):
+        lines.append(
+            "          'sqlgen index status --queries FILE' says what a rename would make of unknown names"
+        )
     if blank := done.gate.comparisons[0].as_sql:
         lines.append(
             f"{blank} of the held-out queries find nothing here: compared by their clauses, not their rows"

@@ -470,6 +470,11 @@ class Database:
         self._check_open()
         return self._schema.drift(queries)
 
+    def renamed(self, sql: str) -> str:
+        """A query that the schema broke, under its new names and checked; "" where no rename explains it."""
+        self._check_open()
+        return self._schema.renamed(sql)
+
     def close(self) -> None:
         """Give back the driver's worker, the connections and the index. Closing twice is fine."""
         if self._closed:

@@ -279,6 +279,14 @@ class LiveSchema:
                 broken.append(Broken(entry.id, kind, objection.sql, why, proposal))
         return broken
 
+    def renamed(self, sql: str) -> str:
+        """``sql`` under the names that the schema has now, checked; "" where no rename explains it."""
+        from sqlgen.catalog.drift import read_renames
+        from sqlgen.drift import proposal_for
+
+        renames = read_renames(self.folder() / _RENAMES_FILE)
+        return proposal_for(sql, self.checked, self.current_catalog(), self.dialect, renames)
+
     def described_catalog(self, catalog: Catalog) -> Catalog:
         """The catalog with what people know of its tables and columns; the same object while nothing changes."""
         descriptions = self.knowledge.snapshot().descriptions

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import sqlite3
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
+
+from sqlgen.cli.present import cell_width
 
 ROWS = (
     {
@@ -102,6 +110,59 @@ def test_review_takes_decisions_from_the_keyboard(
         "edit": 1,
     }
     assert typed("s\n").out.endswith("no pair is left to look at\n")
+
+
+@pytest.mark.parametrize(("columns", "asks"), [(80, "[q]uit: "), (40, "a e r s u q: ")])
+def test_review_in_a_terminal_has_colours_and_edits_in_place(
+    run: Callable[..., Any], shop: str, log: Path, columns: int, asks: str
+) -> None:
+    log.write_text(json.dumps(ROWS[0]) + "\n")
+    run("logs", "import", "--db", shop, str(log))
+    child = pexpect.spawn(
+        sys.executable,
+        ["-P", "-m", "sqlgen", "logs", "review", "--db", shop],
+        env={**os.environ, "TERM": "xterm-256color", "NO_COLOR": ""},
+        dimensions=(24, columns),
+        encoding="utf-8",
+        timeout=120,
+    )
+    child.expect_exact(asks)
+    assert "\x1b[1;36mHow many sales?" in child.before
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", child.before))
+    assert max(map(cell_width, lines)) <= columns
+    child.sendline("e")
+    child.expect_exact("question: How many sales?")
+    child.sendline(" Now?")
+    child.expect_exact("SQL: SELECT COUNT(*)")
+    child.sendline("")
+    child.expect_exact("no pair is left to look at")
+    child.expect(pexpect.EOF)
+    (line,) = run("logs", "pairs", "--db", shop, "--reviewed").out.splitlines()
+    assert json.loads(line)["question"] == "How many sales? Now?"
+
+
+def test_what_the_schema_broke_is_left_out_and_mended_in_review(
+    run: Callable[..., Any], shop: str, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("logs", "import", "--db", shop, str(log))
+    assert "pairs of 3 fingerprints" in run("logs", "pairs", "--db", shop).err
+    with closing(sqlite3.connect(shop.removeprefix("sqlite:///"))) as db:
+        db.execute("ALTER TABLE orders RENAME COLUMN total TO amount")
+        db.execute("ALTER TABLE customers DROP COLUMN city")
+    left = run("logs", "pairs", "--db", shop)
+    assert [json.loads(line)["sql"] for line in left.out.splitlines()] == ["SELECT COUNT(*) FROM orders"]
+    assert "2 the schema no longer has what it names, 1 validation: unknown_table" in left.err
+    assert "'sqlgen logs review' proposes " in left.err
+    told = json.loads(run("index", "status", "--db", shop, "--format", "json").out)["drift"]
+    assert {(one["sql"], one["proposal"]) for one in told} == {
+        ("SELECT MAX(total) FROM orders", "SELECT MAX(amount) FROM orders"),
+        ("SELECT name FROM customers WHERE city = 'Oslo'", ""),
+    }
+    monkeypatch.setattr("sys.stdin", io.StringIO("a\nq\n"))
+    assert "SELECT MAX(amount)\nFROM orders" in run("logs", "review", "--db", shop).out
+    mended = run("logs", "pairs", "--db", shop, "--reviewed")
+    assert [json.loads(line)["sql"] for line in mended.out.splitlines()] == ["SELECT MAX(amount) FROM orders"]
+    assert "1 the schema no longer has what it names" in mended.err
 
 
 def test_status_shows_files_statements_and_malformed_lines(

@@ -23,6 +23,7 @@ from sqlgen.training.doubts import Doubts, doubts_of
 from sqlgen.training.gate import compare, decide, page_of, with_doubts
 from sqlgen.training.pairs import Pair, examples_of
 from sqlgen.training.retrain import retrain
+from sqlgen.training.spoiled import KINDS, spoil
 
 SHOP = """
 CREATE TABLE customers (customer_id INTEGER PRIMARY KEY, name TEXT, city TEXT, joined DATE);
@@ -86,6 +87,17 @@ def test_pairs_whose_sql_was_exchanged_are_told_from_good_ones(url: str, tmp_pat
         "the question's words speak against the SQL",
         "question and SQL name different values",
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_spoiled_on_purpose_is_wrong_and_can_be_asked(kind: str, url: str, tmp_path: Path) -> None:
+    with sqlgen.connect(url, settings=Settings(home=tmp_path / "home")) as database:
+        rows, numbers = spoil(GOOD, kind, 0.5, database.catalog)
+        assert len(rows) == len(GOOD)
+        assert {n for n, row in enumerate(rows) if row != GOOD[n]} == numbers
+        assert 3 <= len(numbers) <= 7 or kind == "constant"
+        assert not [sql for _, sql in rows if isinstance(database.check(sql), sqlgen.Rejection)]
+    assert spoil(GOOD, kind, 0.5, database.catalog) == (rows, numbers)
 
 
 def test_too_many_doubtful_pairs_are_a_reason_to_refuse() -> None:

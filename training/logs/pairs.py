@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,24 +22,29 @@ from sqlgen.training.logs.realise import realise
 from sqlgen.training.logs.redact import redact
 from sqlgen.training.logs.store import Example, LogStore
 from sqlgen.training.logs.titles import title_of
-from sqlgen.types import Catalog, Dialect, Rejection, RetrievedContext, TableSlice, ValidatedQuery
+from sqlgen.types import Catalog, Dialect, Rejection, RetrievedContext, TableSlice, ValidatedQuery, ValueMatch
 
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
 
-__all__ = ["LogPair", "Mined", "Source", "collect", "log_path", "mine", "weight_of"]
+__all__ = ["LogPair", "Mined", "Source", "collect", "log_path", "mine", "names_other_values", "weight_of"]
 
-Source = Literal["log", "title", "written", "reviewed", "history"]
-"""Where a question comes from: the log itself, a title or comment, our own words, a reviewer, an answered question."""
+Source = Literal["log", "title", "written", "reviewed", "history", "renamed"]
+"""Where a question comes from: the log itself, a title or comment, our own words, a reviewer, an answered question;
+"renamed" where the SQL was put under the schema's new names, which a reviewer has to accept."""
 
-_RULES = "1"
+_RULES = "2"
 _BATCH = 100
 MAX_PAIRS = 12
 """Pairs of one fingerprint with questions that we wrote; questions of people are not counted."""
 MAX_ASKED = 50
 MAX_SHARE = 0.05
 """The share of all weight that one fingerprint may have, where there are at least twenty of them."""
-_TRUST: dict[Source, float] = {"log": 1.0, "title": 1.0, "written": 0.5, "reviewed": 1.5, "history": 1.5}
+_TRUST: dict[Source, float] = {
+    "log": 1.0, "title": 1.0, "written": 0.5, "reviewed": 1.5, "history": 1.5, "renamed": 1.0,
+}  # fmt: skip
+_UNKNOWN = ("validation: unknown_table", "validation: unknown_column")
+_GONE = "the schema no longer has what it names"
 _JUDGED = {"right": "accepted", "corrected": "corrected", "wrong": "rejected"}
 _VERDICTS = {"accepted": 1.5, "corrected": 2.0, "": 1.0}
 
@@ -77,11 +83,24 @@ class LogPair:
 
 @dataclass(frozen=True, slots=True)
 class Mined:
-    """All pairs, heaviest fingerprint first, and what was left out: runs of statements by cause."""
+    """All pairs, heaviest fingerprint first, and what was left out: runs of statements by cause.
+
+    ``drifted`` are statements, (id, SQL), that name what the schema no longer has; where a rename explains it,
+    ``proposed`` has pairs under the new names, for a reviewer.
+    """
 
     pairs: tuple[LogPair, ...]
     dropped: Mapping[str, int]
     fingerprints: int
+    drifted: tuple[tuple[str, str], ...] = ()
+    proposed: tuple[LogPair, ...] = ()
+
+    def left_out(self) -> str:
+        """What was left out, in words; "" when nothing was."""
+        told = ", ".join(f"{n:,} {why}" for why, n in sorted(self.dropped.items(), key=lambda i: -i[1]))
+        where = "" if not self.drifted else "; 'sqlgen index status' names what the schema broke"
+        mend = f", 'sqlgen logs review' proposes {len(self.proposed):,} pairs" if self.proposed else ""
+        return f"runs left out: {told}{where}{mend}" if told else ""
 
 
 def weight_of(runs: int, users: int, age_days: float, verdict: str = "") -> float:
@@ -138,6 +157,8 @@ def mine(
     fresh: list[tuple[int, dict[str, Any]]] = []
     for number, example in enumerate(todo, 1):
         outcome = _study(example, database, catalog, metrics or {})
+        if outcome.get("drop") in _UNKNOWN:
+            outcome = _renamed(example, outcome, database, catalog, metrics or {})
         outcomes[example.id] = outcome
         if example.id >= 0:
             fresh.append((example.id, outcome))
@@ -168,39 +189,74 @@ def _study(
             return {"drop": why}
         checked = database.check(sql)
         if isinstance(checked, Rejection):
-            return {"drop": f"validation: {checked.findings[0].rule}"}
+            return {"drop": f"validation: {checked.findings[0].rule}", "sql": sql}
         key = fingerprint(checked.sql, dialect)
     except Unusable as error:
         return {"drop": str(error)}
     found: dict[str, Any] = {"sql": redact(checked.sql), "key": key}
     asked = example.question or title_of(example.sql)
     if asked:
-        said = _with_values(asked, checked, dialect, catalog)
+        said = _with_values(asked, checked, database, catalog)
         found["asked"], found["source"] = said, _source(example)
     if not example.question:
         found["written"] = list(realise(found["sql"], dialect, catalog, checked.tables, metrics))
     return found
 
 
+def _renamed(
+    example: Example,
+    outcome: dict[str, Any],
+    database: Database,
+    catalog: Catalog,
+    metrics: Mapping[str, str],
+) -> dict[str, Any]:
+    """What becomes of an example with an unknown name: the pair under new names, else why there is none.
+
+    A table that is neither here nor renamed is another database's: a server's log holds those too.
+    """
+    was = outcome["sql"]
+    now = database.renamed(was)
+    if not now:
+        return outcome if outcome["drop"] == _UNKNOWN[0] else {"drop": _GONE, "gone": was}
+    question = example.question or title_of(example.sql)
+    mended = replace(example, sql=now, dialect=database.dialect, question=question)
+    return {**_study(mended, database, catalog, metrics), "gone": was}
+
+
 def _source(example: Example) -> Source:
     return "history" if example.id < 0 else "log" if example.question else "title"
 
 
-def _with_values(question: str, query: ValidatedQuery, dialect: Dialect, catalog: Catalog) -> str:
-    """``question`` with the values that it leaves out behind it, where the query can then be said and couldn't before."""
+def _with_values(question: str, query: ValidatedQuery, database: Database, catalog: Catalog) -> str:
+    """``question`` with the values that it leaves out behind it, where the query can then be said and couldn't before.
+
+    Not where it names other values: that pair is doubtful, and values behind it would hide this.
+    """
+    dialect = database.dialect
     context = RetrievedContext(tuple(TableSlice(t, 1.0, "") for t in catalog.tables if t.key in query.tables))
     try:
         if says_again(query.sql, dialect, context, question):
             return question
         missing = [v for v in literals(query.sql, dialect) if v.lower() not in question.lower()]
+        fuller = f"{question.rstrip('.?! ')} ({', '.join(missing)})"
+        if not (missing and len(missing) < 8 and says_again(query.sql, dialect, context, fuller)):
+            return question
+        matches = database.retrieve(question).values
+        return question if names_other_values(question, query.sql, dialect, matches) else fuller
     except Unusable:
         return question
-    fuller = f"{question.rstrip('.?! ')} ({', '.join(missing)})"
-    return (
-        fuller
-        if missing and len(missing) < 8 and says_again(query.sql, dialect, context, fuller)
-        else question
-    )
+
+
+def names_other_values(question: str, sql: str, dialect: Dialect, matches: Iterable[ValueMatch]) -> bool:
+    """Whether a question names values, as ``matches`` or as numbers, and its query has values, but none in common.
+
+    >>> names_other_values("Orders over 50", "SELECT id FROM orders WHERE total > 90", "sqlite", ())
+    True
+    """
+    named = {match.value.lower() for match in matches} | set(re.findall(r"\d+", question))
+    held = {value.lower() for value in literals(sql, dialect)}
+    parts = held | {number for value in held for number in re.findall(r"\d+", value)}
+    return bool(named and held) and not any(value in question.lower() for value in held) and not named & parts
 
 
 def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]], store: LogStore) -> Mined:
@@ -213,8 +269,13 @@ def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]]
     lost: dict[int, str] = {}
     usable: set[int] = set()
     questions: dict[str, dict[tuple[str, str], Source]] = {}
-    for example in examples:
+    gone: Counter[str] = Counter()
+    drifted: list[tuple[str, str]] = []
+    # What was put under new names comes last: where the log has such a statement itself, that is the pair.
+    for example in sorted(examples, key=lambda e: "gone" in outcomes[e.id]):
         outcome = outcomes[example.id]
+        if is_gone := "gone" in outcome:
+            drifted.append((f"log {example.id}, run {example.count} times", outcome["gone"]))
         if "drop" in outcome:
             lost.setdefault(example.statement, outcome["drop"])
             continue
@@ -223,6 +284,7 @@ def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]]
         if (example.statement, key) not in counted:
             counted.add((example.statement, key))
             runs[key] += example.count
+            gone[key] += example.count * is_gone
             users[key] = max(users.get(key, 0), example.users)
             last[key] = max(last.get(key, ""), example.last_at)
         if _VERDICTS.get(example.verdict, 1.0) > _VERDICTS.get(verdicts.get(key, ""), 1.0):
@@ -230,10 +292,10 @@ def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]]
         mine = questions.setdefault(key, {})
         people = sum(source != "written" for source in mine.values())
         if "asked" in outcome and people < MAX_ASKED:
-            mine.setdefault((outcome["asked"], outcome["sql"]), outcome["source"])
+            mine.setdefault((outcome["asked"], outcome["sql"]), "renamed" if is_gone else outcome["source"])
         for question in outcome.get("written", ()):
             if len(mine) - people < MAX_PAIRS:
-                mine.setdefault((question, outcome["sql"]), "written")
+                mine.setdefault((question, outcome["sql"]), "renamed" if is_gone else "written")
         if not mine and not outcome.get("written"):
             dropped["no question can be written"] += example.count
     for example in {e.statement: e for e in examples}.values():
@@ -248,6 +310,7 @@ def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]]
     weights = _capped(weights)
     decided = store.decisions()
     pairs: list[LogPair] = []
+    proposed: list[LogPair] = []
     for key in sorted(weights, key=lambda k: (-weights[k], k)):
         found = questions[key]
         share = weights[key] / math.sqrt(len(found))
@@ -256,9 +319,21 @@ def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]]
             after = _decided(pair, decided)
             if after is None:
                 dropped["rejected in review"] += 1
+            elif after.source == "renamed":
+                proposed.append(after)
             else:
                 pairs.append(after)
-    return Mined(tuple(_with_mean_one(pairs)), dict(dropped), len(weights))
+    kept = {pair.fingerprint for pair in pairs}
+    proposed = [pair for pair in proposed if pair.fingerprint not in kept]
+    for key in {pair.fingerprint for pair in proposed}:
+        dropped[_GONE] += gone[key]
+    return Mined(
+        tuple(_with_mean_one(pairs)),
+        dict(dropped),
+        len(kept),
+        tuple(drifted),
+        tuple(_with_mean_one(proposed)),
+    )
 
 
 def _days(text: str, newest: str) -> float:

@@ -69,7 +69,7 @@ def test_questions_and_titles_of_people_come_first(store: LogStore, shop: Databa
     ("sql", "why"),
     [
         ("SELECT name FROM secrets", "validation: unknown_table"),
-        ("SELECT salary FROM customers", "validation: unknown_column"),
+        ("SELECT salary FROM customers", "the schema no longer has what it names"),
         ("SELECT 1", "catalog or driver"),
         ("SELECT name FROM sqlite_master", "catalog or driver"),
         ("SELECT * FROM customers WHERE id = 7 LIMIT 21", "a row by its key"),
@@ -98,6 +98,31 @@ def test_what_is_left_out_is_counted_by_cause(
 def test_parameters_get_values_of_their_columns(store: LogStore, shop: Database, tmp_path: Path) -> None:
     found = mined(store, shop, ["SELECT name FROM customers WHERE city = ? LIMIT ?"], tmp_path)
     assert {p.sql for p in found.pairs} == {"SELECT name FROM customers WHERE city = 'Oslo' LIMIT 10"}
+
+
+def test_a_wrong_value_is_not_written_behind_a_question_that_names_another(
+    store: LogStore, shop: Database, tmp_path: Path
+) -> None:
+    sql = "SELECT name FROM customers WHERE city = 'Oslo'"
+    rows = [{"question": question, "sql": sql} for question in ("Who lives in Rome?", "Our oldest customers")]
+    assert {p.question for p in mined(store, shop, rows, tmp_path).pairs} == {
+        "Who lives in Rome?",
+        "Our oldest customers (Oslo)",
+    }
+
+
+def test_what_runs_under_its_new_name_needs_no_proposal(
+    store: LogStore, shop: Database, tmp_path: Path
+) -> None:
+    shop.retrieve("orders")
+    with closing(sqlite3.connect(tmp_path / "shop.sqlite")) as connection:
+        connection.execute("ALTER TABLE orders RENAME TO sales")
+    found = mined(store, shop, ["SELECT MAX(total) FROM orders"], tmp_path)
+    assert (found.pairs, {p.sql for p in found.proposed}) == ((), {"SELECT MAX(total) FROM sales"})
+    again = mined(store, shop, ["SELECT MAX(total) FROM sales"], tmp_path)
+    assert {p.sql for p in again.pairs} == {"SELECT MAX(total) FROM sales"}
+    assert again.proposed == ()
+    assert [sql for _, sql in again.drifted] == ["SELECT MAX(total) FROM orders"]
 
 
 def test_a_statement_that_runs_all_day_does_not_drown_the_rest(
@@ -151,7 +176,7 @@ def test_what_was_made_is_kept_until_the_catalog_changes(
         assert mine(store, shop).pairs == first.pairs
     with closing(sqlite3.connect(tmp_path / "shop.sqlite")) as connection:
         connection.execute("ALTER TABLE orders RENAME TO sales")
-    assert mine(store, shop).dropped == {"validation: unknown_table": 1}
+    assert mine(store, shop).dropped == {"the schema no longer has what it names": 1}
 
 
 def test_review_decides_and_takes_back(store: LogStore, shop: Database, tmp_path: Path) -> None:
