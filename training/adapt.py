@@ -166,7 +166,8 @@ def adapt(
                 stopped = "the watched pairs got no better"
                 break
         if progress is not None:
-            progress(state.step, total, f"step {state.step}, watched {state.best:.2f}")
+            # Of the steps or of the time, whichever ends it: so that the time said to remain is that of the budget too.
+            progress(round(1000 * (1 - left)), 1000, f"training: step {state.step}, watched {state.best:.2f}")
     _write(model, state.kept, out, recipe)
     seconds = time.monotonic() - began
     return Learned(state.step, state.seen, seconds, state.before, state.best, stopped)

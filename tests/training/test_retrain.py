@@ -187,8 +187,13 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     recipe = replace(QUICK, passes=4, budget_minutes=2)
     seen: list[int] = []
 
+    def note(done: int, total: int, what: str) -> None:
+        assert 0 <= done <= total
+        seen.append(int(what.split("step ")[1].split(",")[0]))
+
     def stop_half_way(done: int, total: int, what: str) -> None:
-        if done > total // 2:
+        note(done, total, what)
+        if seen[-1] > 10:
             raise KeyboardInterrupt
 
     own = [(e, 1.0) for e in examples]
@@ -198,9 +203,10 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
             checkpoint=tmp_path / "c.pt", progress=stop_half_way,
         )  # fmt: skip
     assert not (tmp_path / "a").exists()
+    seen.clear()
     learned = adapt(
         shipped_path(), own, examples[:3], [], tmp_path / "a", recipe=recipe, checkpoint=tmp_path / "c.pt",
-        progress=lambda done, total, what: seen.append(done),
+        progress=note,
     )  # fmt: skip
     assert seen[0] > 5
     assert learned.steps == seen[-1]
