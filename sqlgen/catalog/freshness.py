@@ -20,7 +20,7 @@ from sqlgen.catalog.connect import dialect_of
 from sqlgen.catalog.introspect import connected, fingerprint_of
 from sqlgen.catalog.readers import mysql, postgres
 from sqlgen.catalog.readers.common import Run
-from sqlgen.catalog.sampling import bounded
+from sqlgen.catalog.sampling import bounded, in_one_message
 from sqlgen.types import Dialect
 
 __all__ = ["SchemaWatch"]
@@ -56,26 +56,27 @@ class SchemaWatch:
 
     def fingerprint(self) -> str:
         """What ``schema_fingerprint`` would say now."""
-        if self._file is not None:
-            # Before the look: what changes during it is seen by the next one.
-            signature = _signature(self._file)
-            known = self._known_for(signature)
-            if known is None:
-                with connected(self._engine) as connection:
-                    known = fingerprint_of(connection, self._dialect)
-                self._remember(signature, known)
-            return known
-        revise = _REVISIONS.get(self._dialect)
-        with connected(self._engine) as connection:
-            if revise is None:
-                return fingerprint_of(connection, self._dialect)
-            with bounded(connection, self._dialect, REVISION_TIMEOUT_S) as run:
-                revision = revise(run)
-            known = self._known_for(revision)
-            if known is None:
+        # Before the look: what changes during it is seen by the next one.
+        revision = self._revision()
+        known = self._known_for(revision)
+        if known is None:
+            with connected(self._engine) as connection:
                 known = fingerprint_of(connection, self._dialect)
-                self._remember(revision, known)
-            return known
+            self._remember(revision, known)
+        return known
+
+    def _revision(self) -> object:
+        """What cannot stay the same when the schema changes; None where nothing cheap is known."""
+        if self._file is not None:
+            return _signature(self._file)
+        revise = _REVISIONS.get(self._dialect)
+        if revise is None:
+            return None
+        with connected(self._engine) as connection:
+            if connection.dialect.driver == "psycopg":
+                return revise(in_one_message(connection, REVISION_TIMEOUT_S))
+            with bounded(connection, self._dialect, REVISION_TIMEOUT_S) as run:
+                return revise(run)
 
     def _known_for(self, revision: object) -> str | None:
         with self._lock:

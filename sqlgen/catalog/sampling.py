@@ -33,7 +33,7 @@ from sqlgen.catalog.kinds import is_iso_date
 from sqlgen.catalog.readers.common import Run, Structure, quote, quoted_table
 from sqlgen.types import Column, ColumnKind, Dialect, Table
 
-__all__ = ["bounded", "clean_value", "fill", "text_expression"]
+__all__ = ["bounded", "clean_value", "fill", "in_one_message", "text_expression"]
 
 SAMPLE_ROWS = 4000
 SAMPLE_CELLS = 40_000
@@ -99,6 +99,27 @@ def bounded(connection: Connection, dialect: Dialect, timeout_s: float) -> Itera
         if isinstance(raw, sqlite3.Connection):
             raw.set_progress_handler(None, 0)
         connection.rollback()
+
+
+def in_one_message(connection: Connection, timeout_s: float) -> Run:
+    """As ``bounded``, for psycopg: every statement in a transaction that begins and ends with its one message.
+
+    A question far from its server waits for one answer where ``bounded`` waits for four.
+    """
+    ms = int(timeout_s * 1000)
+    limits = {"transaction_read_only": "on", "statement_timeout": ms, "lock_timeout": ms}
+    head = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in limits.items())
+    connection.execution_options(isolation_level="AUTOCOMMIT", no_parameters=True)
+
+    def run(statement: str) -> Sequence[Any]:
+        result = connection.exec_driver_sql(f"SELECT {head}; {statement}")
+        cursor = result.cursor
+        cursor.nextset()
+        rows: Sequence[Any] = cursor.fetchall()
+        result.close()
+        return rows
+
+    return run
 
 
 def text_expression(column: str, dialect: Dialect, kind: ColumnKind = "text") -> str:

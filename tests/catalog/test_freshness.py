@@ -12,7 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from sqlgen.catalog import SchemaWatch, freshness, introspect, open_engine, schema_fingerprint
+from sqlgen.catalog.sampling import in_one_message
 
+LIMITS = ("transaction_read_only", "statement_timeout", "lock_timeout")
 CREATE = [
     "CREATE TABLE customers (id INTEGER PRIMARY KEY, name VARCHAR(40), city VARCHAR(40))",
     "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER, amount INTEGER)",
@@ -147,4 +149,32 @@ def test_rights_that_change_are_seen(new_postgres_database: Callable[[], str]) -
     with writer.begin() as connection:
         connection.exec_driver_sql("GRANT SELECT ON a TO PUBLIC")
     assert watch.fingerprint() != before
+    engine.dispose()
+
+
+def test_a_look_at_postgres_is_one_message_that_leaves_the_connection_as_it_was(
+    new_postgres_database: Callable[[], str],
+) -> None:
+    engine = open_engine(new_postgres_database())
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+        before = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in LIMITS]
+    messages: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *seen: messages.append(seen[2]))
+    watch = SchemaWatch(engine)
+    watch.fingerprint()
+    messages.clear()
+    watch.fingerprint()
+    assert len(messages) == 1
+    with engine.connect() as connection:
+        run = in_one_message(connection, 0.1)
+        assert run("SELECT 1") == [(1,)]
+        with pytest.raises(sa.exc.DBAPIError, match="read-only"):
+            run("CREATE TABLE b (x INTEGER)")
+        with pytest.raises(sa.exc.DBAPIError, match="statement timeout"):
+            run("SELECT pg_sleep(5)")
+        assert run("SELECT 1") == [(1,)]
+    with engine.connect() as connection:
+        assert [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in LIMITS] == before
+        assert not connection.connection.dbapi_connection.autocommit
     engine.dispose()

@@ -15,7 +15,16 @@ AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
                 AND d.objid = c.oid AND d.deptype = 'e')"""
 
-_SOURCES = ("pg_class", "pg_attribute", "pg_constraint", "pg_description", "pg_namespace", "pg_enum")
+# Below this number everything is PostgreSQL's own: no table of a user, and most rows of a small database's catalog.
+_FIRST_OF_USERS = 16384
+_SOURCES = {
+    "pg_class": f"oid >= {_FIRST_OF_USERS}",
+    "pg_attribute": f"attrelid >= {_FIRST_OF_USERS} AND attnum > 0",
+    "pg_constraint": f"oid >= {_FIRST_OF_USERS}",
+    "pg_description": f"objoid >= {_FIRST_OF_USERS}",
+    "pg_namespace": "true",
+    "pg_enum": "true",
+}
 _CATEGORIES: dict[str, ColumnKind] = {"N": "number", "S": "text", "E": "text", "B": "bool"}
 
 
@@ -122,9 +131,10 @@ def read(run: Run) -> Structure:
 
 
 def revision(run: Run) -> str:
-    """Counts and transaction numbers of the system catalog's rows: a change of any schema changes them."""
+    """Counts and transaction numbers of the catalog's rows on users' objects: a change of any schema changes them."""
     parts = (
-        f"(SELECT count(*) || ':' || sum(xmin::text::bigint) FROM pg_catalog.{name})" for name in _SOURCES
+        f"(SELECT count(*) || ':' || sum(xmin::text::bigint) FROM pg_catalog.{name} WHERE {condition})"
+        for name, condition in _SOURCES.items()
     )
     return digest(run(f"SELECT current_schema(), {', '.join(parts)}"))
 
