@@ -24,7 +24,7 @@ from sqlgen.types import Dialect, Rejection, RetrievedContext, Table, TableSlice
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
 
-__all__ = ["Pair", "Role", "examples_of", "read_pairs", "role_of", "said_again"]
+__all__ = ["Pair", "Role", "examples_of", "read_pairs", "role_of", "said_again", "with_what_is_read"]
 
 Role = Literal["learn", "watch", "gate"]
 
@@ -107,7 +107,7 @@ def examples_of(
         if isinstance(checked, Rejection):
             dropped[f"refused: {checked.findings[0].rule}"] += 1
             continue
-        context = with_codes(_with_what_is_read(database.retrieve(pair.question), checked, tables))
+        context = with_codes(with_what_is_read(database.retrieve(pair.question), checked, tables))
         try:
             tree = sqlglot.parse_one(checked.sql, dialect=dialect)
             form = tree_to_form(tree, context, pair.question)
@@ -129,7 +129,7 @@ def said_again(example: Example, dialect: Dialect) -> str:
         return ""
 
 
-def _with_what_is_read(
+def with_what_is_read(
     context: RetrievedContext, query: ValidatedQuery, tables: Mapping[str, Table]
 ) -> RetrievedContext:
     """``context`` with the tables and columns that a query reads and retrieval missed."""

@@ -320,3 +320,11 @@ def test_a_name_of_a_wrong_form_is_wrong_usage(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_generator(name)
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.benchmark(timer=time.thread_time)
+def test_what_the_client_itself_costs(server: Server, benchmark: Any) -> None:
+    """Processor time of the asking thread, from the question to its candidate."""
+    generator = HttpGenerator(server.url, "tiny")
+    (candidate,) = benchmark(generator.generate, QUESTION, CONTEXT)
+    assert candidate.sql == SQL
