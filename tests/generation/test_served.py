@@ -72,7 +72,7 @@ def served(checkpoint: Path) -> Iterator[HttpGenerator]:
     with (checkpoint / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=checkpoint)
         try:
-            for _ in range(1200):
+            for _ in range(2700):
                 try:
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
                     break

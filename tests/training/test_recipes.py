@@ -20,7 +20,7 @@ from sqlgen.generation.scripted import ScriptedGenerator
 from sqlgen.pipeline import Database
 from sqlgen.training.pairs import Pair
 from sqlgen.training.prompts import correction_rows, pair_rows
-from sqlgen.training.rewards import Judge, Worth
+from sqlgen.training.rewards import WEIGHTS, Judge, Worth
 from sqlgen.types import Question
 
 pytest.importorskip("trl")
@@ -152,26 +152,30 @@ def test_the_reward_is_what_the_product_would_say(url: str, tmp_path: Path, repl
         ) == [float(worth.right)]
 
 
-def test_sft_teaches_what_hf_then_answers(shop: Database, url: str, tmp_path: Path) -> None:
+@pytest.fixture
+def taught(shop: Database, url: str, tmp_path: Path) -> Path:
+    """A checkpoint that has learned the pairs by heart."""
     from sqlgen.training.recipes import sft
 
     rows = list(pair_rows(shop, PAIRS, url))
     start = make_start(rows, tmp_path / "start")
     learn = write_rows(tmp_path / "rows.jsonl", rows)
     sft.main(
-        ["--model_name_or_path", start, "--rows", learn, "--output_dir", str(tmp_path / "made"), "--max_steps", "60",
+        ["--model_name_or_path", start, "--rows", learn, "--output_dir", str(tmp_path / "sft"), "--max_steps", "60",
          "--per_device_train_batch_size", "4", "--learning_rate", "5e-3", *FLAGS]
     )  # fmt: skip
-    curve = losses(tmp_path / "made")
+    return tmp_path / "sft"
+
+
+def test_sft_teaches_what_hf_then_answers(shop: Database, url: str, taught: Path) -> None:
+    curve = losses(taught)
     assert curve[-1] < 0.2 < 3 < curve[0]
-    model = load_generator(f"hf:{tmp_path / 'made'}")
-    for pair, row in zip(PAIRS, rows, strict=True):
+    model = load_generator(f"hf:{taught}")
+    for pair, row in zip(PAIRS, pair_rows(shop, PAIRS, url), strict=True):
         context = shop.ask(pair.question).context
         assert context is not None
-        assert (
-            model.generate(Question(pair.question, "sqlite"), context, beams=1)[0].sql
-            == row["completion"][0]["content"]
-        )
+        (candidate,) = model.generate(Question(pair.question, "sqlite"), context, beams=1)
+        assert candidate.sql == row["completion"][0]["content"]
 
 
 def test_an_adapter_is_small_packed_rows_weigh_the_same_and_only_sql_counts(
@@ -236,26 +240,48 @@ def test_dpo_moves_towards_the_correction(shop: Database, url: str, tmp_path: Pa
     assert margins[-1] > 0.5 > abs(margins[0])
 
 
-def test_grpo_earns_what_the_judge_gives(shop: Database, url: str, tmp_path: Path) -> None:
-    from sqlgen.training.recipes import grpo, sft
+def test_grpo_earns_what_the_judge_gives(taught: Path, tmp_path: Path) -> None:
+    from sqlgen.training.recipes import grpo
 
-    rows = list(pair_rows(shop, PAIRS, url))
-    start = make_start(rows, tmp_path / "start")
-    learn = write_rows(tmp_path / "rows.jsonl", rows)
-    sft.main(
-        ["--model_name_or_path", start, "--rows", learn, "--output_dir", str(tmp_path / "sft"), "--max_steps", "40",
-         "--per_device_train_batch_size", "4", "--learning_rate", "5e-3", *FLAGS]
-    )  # fmt: skip
     grpo.main(
-        ["--model_name_or_path", str(tmp_path / "sft"), "--rows", learn, "--output_dir", str(tmp_path / "made"),
+        ["--model_name_or_path", str(taught), "--rows", str(tmp_path / "rows.jsonl"), "--output_dir", str(tmp_path / "made"),
          "--max_steps", "2", "--per_device_train_batch_size", "8", "--num_generations", "4", "--max_completion_length", "40",
          *FLAGS]
     )  # fmt: skip
     history = json.loads((tmp_path / "made" / "trainer_state.json").read_text("utf-8"))["log_history"]
-    first = history[0]
-    parts = [first[f"rewards/{name}/mean"] for name in ("parses", "names", "right")]
-    assert first["reward"] == pytest.approx(
-        sum(w * p for w, p in zip((0.1, 0.2, 1.0), parts, strict=True)), abs=1e-4
-    )
-    assert parts[0] >= parts[1] >= parts[2] > 0
+    for step in history[:2]:
+        parts = [step[f"rewards/{name}/mean"] for name in ("parses", "names", "right")]
+        earned = sum(weight * part for weight, part in zip(WEIGHTS, parts, strict=True))
+        assert step["reward"] == pytest.approx(earned, abs=1e-4)
+        assert parts[0] >= parts[1] >= parts[2] > 0
     assert (tmp_path / "made" / "model.safetensors").is_file()
+
+
+def test_measured_beside_itself_a_checkpoint_earns_no_more(
+    shop: Database, url: str, taught: Path, tmp_path: Path
+) -> None:
+    from sqlgen.training.recipes.measure import paired, sampled_rewards
+
+    with Judge(Settings(home=tmp_path)) as judge:
+        rows = list(pair_rows(shop, PAIRS, url))
+        first, second = (sampled_rewards(str(taught), rows, judge, 4, seed=seed) for seed in (1, 2))
+    assert first.shape == (4, 2)
+    assert first[:, 1].mean() > 0.3
+    assert paired(first[:, 0], second[:, 0])["p"] > 0.05
+
+
+def test_practice_corrects_what_a_model_gets_wrong(
+    shop: Database, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlgen.training.recipes import practice
+
+    said = {pair.question: ["SELECT id FROM orders"] for pair in PAIRS} | {PAIRS[0].question: [PAIRS[0].sql]}
+    monkeypatch.setattr(practice, "load_generator", lambda name: ScriptedGenerator(said))
+    rows = write_rows(tmp_path / "rows.jsonl", list(pair_rows(shop, PAIRS, url)))
+    out = tmp_path / "corrections.jsonl"
+    practice.main(["--model", "x", "--rows", rows, "--home", str(tmp_path / "practice"), "--out", str(out)])
+    found = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert sorted(row["chosen"][0]["content"] for row in found) == sorted(
+        row["completion"][0]["content"] for row in list(pair_rows(shop, PAIRS, url))[1:]
+    )
+    assert {row["rejected"][0]["content"] for row in found} == {"SELECT id FROM orders"}
