@@ -72,7 +72,7 @@ def make_start(rows: list[dict[str, Any]], out: Path) -> str:
     from sqlgen.training.recipes.small import checkpoint
 
     texts = [turn["content"] for row in rows for turn in [*row["prompt"], *row["completion"]]]
-    checkpoint(texts * 4, out, hidden=64, layers=2, words=1500)
+    checkpoint(texts * 20, out, hidden=96, layers=2, words=500)
     return str(out)
 
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ __all__ = ["checkpoint", "main"]
 DATABASES = ("student_1", "manufactory_1", "ship_1", "race_track", "climbing", "gymnast")
 FAMILIES = frozenset(("list", "count", "group", "superlative", "distinct"))
 LONGEST_SQL = 160
+OFTEN = 20
+_LINE = re.compile(r"\n[(#][^\n]*")
 # What the task says is the same for every question: a small model does without.
 TEMPLATE = (
     "{% for m in messages if m.role != 'system' %}{{ '<q>' if m.role == 'user' else '' }}{{ m.content }}"
@@ -40,27 +44,22 @@ TEMPLATE = (
 )
 
 
-def checkpoint(
-    texts: Iterable[str], out: Path, *, hidden: int = 144, layers: int = 3, words: int = 4096
-) -> None:
+def checkpoint(texts: Iterable[str], out: Path, *, hidden: int = 144, layers: int = 3, words: int = 900) -> None:
     """Write a decoder with random weights to ``out``, with a vocabulary of byte pairs made of ``texts``.
 
-    A line that describes a column is one word of the vocabulary where it comes often: prompts are a quarter as long.
+    A line that describes a column is one word where it comes often: prompts are a quarter as long.
     """
     import torch
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+    texts = list(texts)
+    lines = Counter(line for text in texts for line in _LINE.findall(text))
     pairs = Tokenizer(models.BPE())
-    pairs.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r"\n[(#][^\n]*| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]|\s+"), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    pairs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     pairs.decoder = decoders.ByteLevel()
     pairs.train_from_iterator(
-        texts,
+        (_LINE.sub("", text) for text in texts),
         trainers.BpeTrainer(
             vocab_size=words,
             special_tokens=["<end>", "<pad>", "<q>", "<a>"],
@@ -68,6 +67,7 @@ def checkpoint(
             show_progress=False,
         ),
     )
+    pairs.add_tokens([AddedToken(line, normalized=False) for line, n in lines.items() if n >= OFTEN])
     # Not in the shape of Qwen2: transformers puts a tokenizer of its own in the place of any that such a checkpoint has.
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=pairs, eos_token="<end>", pad_token="<pad>")
     tokenizer.chat_template = TEMPLATE
