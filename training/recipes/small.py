@@ -44,7 +44,9 @@ TEMPLATE = (
 )
 
 
-def checkpoint(texts: Iterable[str], out: Path, *, hidden: int = 144, layers: int = 3, words: int = 900) -> None:
+def checkpoint(
+    texts: Iterable[str], out: Path, *, hidden: int = 144, layers: int = 3, words: int = 900
+) -> None:
     """Write a decoder with random weights to ``out``, with a vocabulary of byte pairs made of ``texts``.
 
     A line that describes a column is one word where it comes often: prompts are a quarter as long.
