@@ -152,11 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, path in zip(DATABASES, paths, strict=True):
         url = f"sqlite:///{path}"
         with sqlgen.connect(url, settings=Settings(home=args.out / "home")) as database:
-            for role in rows:
-                rows[role] += pair_rows(database, parts[role].get(name, []), url)
-    for role, found in rows.items():
+            for part in rows:
+                rows[part] += pair_rows(database, parts[part].get(name, []), url)
+    for part, found in rows.items():
         random.Random(args.seed).shuffle(found)
-        _write(args.out / f"{role}.jsonl", found)
+        _write(args.out / f"{part}.jsonl", found)
     checkpoint(
         (turn["content"] for row in rows["learn"] for turn in [*row["prompt"][1:], *row["completion"]]),
         args.out / "start",
