@@ -75,10 +75,10 @@ def exponent(points: Sequence[Point], x: str, y: str) -> float | None:
 def tables(counts: Sequence[int], folder: Path, rounds: int = 30) -> list[Point]:
     """Build and ask an index of so many tables, fifteen columns each."""
     from sqlgen.eval.scale import make_catalog, make_questions, read_names, values_of
-    from sqlgen.generation.embedded import shipped_path
-    from sqlgen.retrieval import StaticEmbedder, open_index
+    from sqlgen.pipeline.model import load_embedder
+    from sqlgen.retrieval import open_index
 
-    names, embedder = read_names(), StaticEmbedder(shipped_path())
+    names, embedder = read_names(), load_embedder()
     found = []
     for count in counts:
         catalog = make_catalog(names, tables=count, columns=15 * count)

@@ -5,7 +5,7 @@ python -m sqlgen.eval.peers [--tables 1000] [--rounds 20] [--decoder]
 Peers come from the package registry (pip install bm25s vanna premsql); one that is not installed is named and left out. All
 of a kind do the same work in one run, their rounds in turns, so that load from outside meets each:
 
-- retrieval: the ten best of ``--tables`` tables for a question. bm25s ranks words alone; sqlgen's index also compares word vectors, looks
+- retrieval: the ten best of ``--tables`` tables for a question. bm25s ranks words alone; sqlgen's index also compares vectors, looks
   up cell values and adds joined tables.
 - parsing: one golden query. sqlglot's bare parse; sqlgen's validation, which parses, resolves every name and checks every function.
 - answering without a model: all but the model of one question, the SQL being given. Vanna and PremSQL write a prompt with the whole
@@ -74,13 +74,13 @@ def _tokens(text: str) -> int:
 def _retrieval(tables: int, rounds: int, folder: Path) -> dict[str, Any]:
     from sqlgen.catalog import natural_name
     from sqlgen.eval.scale import make_catalog, make_questions, read_names, values_of
-    from sqlgen.generation.embedded import shipped_path
-    from sqlgen.retrieval import StaticEmbedder, open_index
+    from sqlgen.pipeline.model import load_embedder
+    from sqlgen.retrieval import open_index
 
     names = read_names()
     catalog = make_catalog(names, tables=tables, columns=15 * tables)
     asked = make_questions(catalog, values_of(names), 100)
-    place, embedder = folder / "peers.sqlite", StaticEmbedder(shipped_path())
+    place, embedder = folder / "peers.sqlite", load_embedder()
     with open_index(catalog, place, values=values_of(names), embedder=embedder) as index:
         ours, theirs = iter(asked * 9), iter(asked * 9)
         keys = [t.key for t in catalog.tables]

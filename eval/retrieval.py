@@ -32,7 +32,7 @@ from sqlgen.types import Catalog, Column, Dialect, Table, TableSlice, ValidatedQ
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from sqlgen.retrieval import Index
+    from sqlgen.retrieval import Embedder, Index
 
 __all__ = ["DEPTHS", "STAGES", "gold_reads", "open_each", "open_union", "run_retrieval", "union_catalog"]
 
@@ -234,14 +234,21 @@ def open_each(
 
 
 def open_union(
-    suite: Suite, by_database: Iterable[str], settings: Settings, progress: Progress | None = None
+    suite: Suite,
+    by_database: Iterable[str],
+    settings: Settings,
+    progress: Progress | None = None,
+    embedder: Embedder | None = None,
 ) -> Iterator[tuple[str, Catalog, Index, str]]:
-    """Every database asked for, with one index over all of the suite's, and its schema's name and a point."""
+    """Every database asked for, with one index over all of the suite's, and its schema's name and a point.
+
+    ``embedder`` goes before the one that ``settings`` name.
+    """
     from sqlgen.catalog import distinct_values, load_catalog, open_engine
     from sqlgen.pipeline.model import load_embedder
     from sqlgen.retrieval import open_index
 
-    embedder = load_embedder(settings.embedder)
+    embedder = embedder or load_embedder(settings.embedder)
     with ExitStack() as stack:
         engines: dict[str, Engine] = {}
         catalogs: dict[str, Catalog] = {}

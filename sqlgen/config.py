@@ -49,8 +49,9 @@ class Settings:
     an answer abstains, None for the one measured with the model; ``today`` the day that "last month"
     refers to, None for the clock's; ``index_store`` the PostgreSQL database that keeps the indexes for several
     servers, None for files under ``home``; ``embedder`` a sentence-transformers model (a folder or a name on its
-    hub) in place of the word vectors that ship; ``skip_values`` patterns (``table.column``, ``*`` and ``?`` allowed)
-    of columns whose values stay out of index and samples; ``policy`` what may be read, and ``policy_file`` the file that it came from.
+    hub) or a folder that ``sqlgen.training.sentences`` wrote, in place of the sentence encoder that ships;
+    ``skip_values`` patterns (``table.column``, ``*`` and ``?`` allowed) of columns whose values stay out of index
+    and samples; ``policy`` what may be read, and ``policy_file`` the file that it came from.
 
     ``max_bytes``, ``max_cell_bytes`` and ``max_memory_mib`` bound a result, one cell, and what a query may
     take of this machine. ``max_estimated_rows`` and ``max_cost`` are compared with what the planner expects

@@ -14,7 +14,7 @@ PACKAGE = Path(sqlgen.__file__).parent
 ROWS = (
     {"types", "errors"},
     {"policy"},
-    {"audit", "config", "files", "journal", "lock", "trees"},
+    {"audit", "config", "files", "graphs", "journal", "lock", "trees"},
     {"sql", "catalog", "knowledge", "history", "export", "registry", "store"},
     {
         "retrieval",
@@ -44,8 +44,8 @@ ONLY_IN = {
     "prometheus_client": {"serve"},
     "starlette": {"serve"},
     "uvicorn": {"cli", "serve"},
-    "onnxruntime": {"generation", "retrieval"},
-    "tokenizers": {"generation", "retrieval"},
+    "onnxruntime": {"graphs"},
+    "tokenizers": {"generation", "graphs"},
     "sentence_transformers": {"retrieval"},
 }
 HUB_ONLY = {"torch", "transformers", "peft", "trl"}

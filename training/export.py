@@ -13,6 +13,7 @@ import math
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from sqlgen.sql.form import KEYWORDS
 from sqlgen.training.model import SqlgenModel
 
-__all__ = ["DecoderStep", "EncoderWithKeys", "export", "main"]
+__all__ = ["DecoderStep", "EncoderWithKeys", "export", "main", "write_graph"]
 
 
 class EncoderWithKeys(nn.Module):
@@ -120,24 +121,12 @@ def export(model: SqlgenModel, out: Path, *, version: str, quantized: bool = Tru
             ({0: B}, {}, {1: L}, {1: L}, {3: L}, {3: L}, {1: B, 3: T}, {1: B, 3: T}),
         ),
     }  # fmt: skip
-    with tempfile.TemporaryDirectory() as scratch:
-        for name, (graph, inputs, names, outputs, shapes) in graphs.items():
-            full = Path(scratch) / f"{name}.onnx"
-            with torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                torch.onnx.export(
-                    graph.eval(), inputs, str(full), input_names=names, output_names=outputs,
-                    dynamic_shapes=shapes, dynamo=True, external_data=False, verbose=False, optimize=True,
-                )  # fmt: skip
-            final = out / f"{name}.onnx"
-            if quantized:
-                logging.getLogger().setLevel(logging.ERROR)
-                # Unsigned: signed weights saturate on processors without VNNI.
-                quantize_dynamic(full, final, weight_type=QuantType.QUInt8, per_channel=True)
-            else:
-                final.write_bytes(full.read_bytes())
-            strip_notes(final)
-    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.glob("*.onnx"))}
+    for name, parts in graphs.items():
+        write_graph(*parts, out / f"{name}.onnx", quantized=quantized)
+    files = {
+        f"{name}.onnx": hashlib.sha256((out / f"{name}.onnx").read_bytes()).hexdigest()
+        for name in sorted(graphs)
+    }
     manifest = {
         "name": "sqlgen-minilm-pointer",
         "version": version,
@@ -150,6 +139,34 @@ def export(model: SqlgenModel, out: Path, *, version: str, quantized: bool = Tru
         "sha256": files,
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def write_graph(
+    graph: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: list[str],
+    outputs: list[str],
+    shapes: tuple[dict[int, Any], ...],
+    path: Path,
+    *,
+    quantized: bool = True,
+) -> None:
+    """Write one graph, in int8 unless told otherwise; ``shapes`` says which dimensions of its inputs vary."""
+    with tempfile.TemporaryDirectory() as scratch:
+        full = Path(scratch) / "full.onnx"
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                graph.eval(), inputs, str(full), input_names=names, output_names=outputs,
+                dynamic_shapes=shapes, dynamo=True, external_data=False, verbose=False, optimize=True,
+            )  # fmt: skip
+        if quantized:
+            logging.getLogger().setLevel(logging.ERROR)
+            # Unsigned: signed weights saturate on processors without VNNI.
+            quantize_dynamic(full, path, weight_type=QuantType.QUInt8, per_channel=True)
+        else:
+            path.write_bytes(full.read_bytes())
+    strip_notes(path)
 
 
 def strip_notes(path: Path) -> None:

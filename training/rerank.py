@@ -7,7 +7,7 @@
 Every training question is put to one catalog of all databases of its corpus (Spider's without the development
 split, as asked and with people's synonyms; BIRD's, whose tables come without rows) and, for Spider, to its own
 database alone. A case is what ranking found out about each of the best tables, and which of them the gold
-SQL reads. ``measure`` fits to some databases and counts on the others.
+SQL reads. ``measure`` counts on the databases kept back from the sentence encoder and fits to the others.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sqlgen.retrieval import Index, open_index
 from sqlgen.retrieval.ranking import DEFAULT_WEIGHTS
 from sqlgen.retrieval.rerank import CANDIDATES, FEATURES, Evidence, features_of
 from sqlgen.training.boosting import Floats, Ints, Recipe, boost, to_document
-from sqlgen.training.corpora import HELD_OUT, bird_catalogs
+from sqlgen.training.corpora import HELD_OUT, bird_catalogs, kept_back
 from sqlgen.trees import Trees
 from sqlgen.types import Catalog
 
@@ -162,23 +162,20 @@ def fit(cases: Cases, recipe: Recipe = RECIPE) -> dict[str, Any]:
     }
 
 
-def measure(cases: Cases, *, folds: int = 4, recipe: Recipe = RECIPE) -> dict[str, dict[str, Any]]:
-    """Complete recall by group, as ranked and as reranked by trees that saw none of the question's database."""
-    names = sorted(set(cases.database))
-    random.Random(0).shuffle(names)
-    fold = np.array([names.index(name) % folds for name in cases.database])[cases.question]
-    scores = np.zeros(len(cases.rows))
-    for k in range(folds):
-        scores[fold == k] = _grown(cases, fold != k, recipe).score(cases.rows[fold == k])
+def measure(cases: Cases, *, recipe: Recipe = RECIPE) -> dict[str, dict[str, Any]]:
+    """Complete recall by group on the databases kept back, as ranked and as reranked by trees fitted to the others."""
+    back = np.array([kept_back(name) for name in cases.database])
+    scores = _grown(cases, ~back[cases.question], recipe).score(cases.rows)
     ranked = -cases.rows[:, FEATURES.index("place")]
     group = np.array(cases.group)
     return {
         name: {
-            "questions": int((group == name).sum()),
-            "ranked": complete_recall(cases, ranked, group == name),
-            "reranked": complete_recall(cases, scores, group == name),
+            "questions": int(asked.sum()),
+            "ranked": complete_recall(cases, ranked, asked),
+            "reranked": complete_recall(cases, scores, asked),
         }
         for name in sorted(set(cases.group))
+        if (asked := (group == name) & back).any()
     }
 
 
@@ -209,8 +206,8 @@ def _spider(corpora: Path, home: Path, count: int) -> Iterator[Cases]:
         ("spider-syn", chance.sample(other, count // 2), False),
         ("spider-alone", some[: count // 3], True),
     ):
-        folder = home / group
-        folder.mkdir()
+        folder = home / ("alone" if apart else "union")
+        folder.mkdir(exist_ok=True)
         yield from _of_suite(suite, chosen, group, Settings(home=folder), apart)
 
 

@@ -54,7 +54,9 @@ schema_options = combined(
     ),
 )
 embedder_option = click.option(
-    "--embedder", metavar="NAME", help="A sentence-transformers model, a folder or a name, for the index."
+    "--embedder",
+    metavar="NAME",
+    help="For the index: a sentence-transformers model, or a folder that sqlgen.training.sentences wrote.",
 )
 format_option = click.option(
     "--format",

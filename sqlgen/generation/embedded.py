@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +15,9 @@ from sqlgen.errors import ModelUnavailable
 from sqlgen.generation.codes import with_codes
 from sqlgen.generation.encode import Encoded, PieceCache, encode, ids_to_form, with_hints
 from sqlgen.generation.grammar import END, START, Grammar, State
+from sqlgen.graphs import open_graph, open_tokenizer
 from sqlgen.sql.form import KEYWORDS, Inexpressible, form_to_sql
 from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 __all__ = ["EmbeddedGenerator", "shipped_path"]
 
@@ -71,9 +67,9 @@ class EmbeddedGenerator:
             raise ModelUnavailable(f"no weights in {folder}; reinstall sqlgen") from error
         except (KeyError, TypeError, ValueError) as error:
             raise ModelUnavailable(f"{folder / 'manifest.json'} is damaged; reinstall sqlgen") from error
-        self._encoder = _session(folder / "encoder.onnx", threads)
-        self._decoder = _session(folder / "decoder.onnx", threads)
-        self._cache = PieceCache(_tokenizer(folder / "tokenizer.json"))
+        self._encoder = open_graph(folder / "encoder.onnx", threads)
+        self._decoder = open_graph(folder / "decoder.onnx", threads)
+        self._cache = PieceCache(open_tokenizer(folder / "tokenizer.json"))
 
     @classmethod
     def load(cls, folder: Path | None = None) -> EmbeddedGenerator:
@@ -174,53 +170,3 @@ def _log_softmax(scores: Floats) -> Floats:
     top = scores - scores.max(axis=-1, keepdims=True)
     result: Floats = top - np.log(np.exp(top).sum(axis=-1, keepdims=True))
     return result
-
-
-def _runtime() -> Any:
-    """onnxruntime, kept from reporting its use: its official builds do so unless told otherwise.
-
-    The variable has to stand before the library initialises; the call covers a process that had
-    imported it earlier.
-    """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()
-    return onnxruntime
-
-
-def _session(path: Path, threads: int) -> InferenceSession:
-    onnxruntime = _runtime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    # Spinning workers would burn the second core between two steps.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if not path.exists():
-        raise ModelUnavailable(f"no weights at {path}; reinstall sqlgen")
-    failures: Sequence[type[Exception]] = _runtime_errors(onnxruntime)
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except tuple(failures) as error:
-        raise ModelUnavailable(f"{path} is damaged or cannot be loaded here; reinstall sqlgen") from error
-
-
-def _runtime_errors(onnxruntime: Any) -> Sequence[type[Exception]]:
-    state = onnxruntime.capi.onnxruntime_pybind11_state
-    return (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument,
-            state.NoSuchFile, state.RuntimeException, state.NotImplemented, MemoryError)  # fmt: skip
-
-
-def _tokenizer(path: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelUnavailable(f"no tokenizer at {path}; reinstall sqlgen") from error
-    except Exception as error:  # the tokenizers package raises no narrower type
-        raise ModelUnavailable(f"{path} is damaged; reinstall sqlgen") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer

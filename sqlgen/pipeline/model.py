@@ -1,9 +1,11 @@
-"""The model in force, what was fitted to it, and the word vectors of the index."""
+"""The model in force, what was fitted to it, and the sentence encoder of the index."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlgen.errors import ModelUnavailable
@@ -69,17 +71,26 @@ def load_chooser(info: ModelInfo) -> Chooser | None:
 
 
 def load_embedder(name: str | None = None) -> Embedder | None:
-    """A sentence-transformers model by name, else the word vectors that ship, else None: then words do alone.
+    """An encoder of sentences by name, else the one that ships, else None: then words do alone.
 
-    Raises ModelUnavailable when a named model cannot be loaded.
+    A name is a folder that ``sqlgen.training.sentences`` wrote, or a sentence-transformers model. Raises
+    ModelUnavailable when it cannot be loaded.
     """
-    from sqlgen.generation.embedded import shipped_path
-    from sqlgen.retrieval.embedder import SentenceEmbedder, StaticEmbedder
+    from sqlgen.retrieval.embedder import GraphEmbedder, SentenceEmbedder
 
-    if name is not None:
-        return SentenceEmbedder(name)
+    if name is None:
+        return _shipped_embedder()
+    if Path(name, "embedder.onnx").is_file():
+        return GraphEmbedder(Path(name))
+    return SentenceEmbedder(name)
+
+
+@cache
+def _shipped_embedder() -> Embedder | None:
+    from sqlgen.generation.embedded import shipped_path
+    from sqlgen.retrieval.embedder import GraphEmbedder
 
     try:
-        return StaticEmbedder(shipped_path())
+        return GraphEmbedder(shipped_path())
     except ModelUnavailable:
         return None

@@ -1,25 +1,24 @@
-"""Texts as vectors: the protocol, the small static embedder that ships, and any sentence-transformers model."""
+"""Texts as vectors: the protocol, the sentence encoder that ships, and any sentence-transformers model."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sqlgen.errors import ModelUnavailable
+from sqlgen.graphs import open_graph, open_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Embedder", "SentenceEmbedder", "StaticEmbedder"]
+__all__ = ["Embedder", "GraphEmbedder", "SentenceEmbedder"]
 
-_BATCH = 4096
 _SENTENCES = 64
+_LONGEST = 64
 
 
 class Embedder(Protocol):
@@ -33,63 +32,43 @@ class Embedder(Protocol):
         ...
 
 
-class StaticEmbedder:
-    """The weighted mean of word-piece vectors: no model runs, a question costs microseconds.
+class GraphEmbedder:
+    """The sentence encoder that ships, or one like it: an ONNX graph, no torch.
 
-    The folder ``path`` holds ``tokenizer.json`` and ``embedder.npz`` with the arrays ``vectors``
-    (int8, V x d), ``scale`` (float32, V: what a row is multiplied with) and ``weights`` (float32,
-    V: how much a word piece says). Raises ModelUnavailable when either is missing or damaged.
+    The folder ``path`` holds ``tokenizer.json``, of a BERT, and ``embedder.onnx``, which takes ``input_ids`` and
+    ``attention_mask`` (int64 [n, L]) to unit vectors. Raises ModelUnavailable when either is missing or damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        import numpy as np
-        from tokenizers import Tokenizer
-
-        file, words = path / "embedder.npz", path / "tokenizer.json"
-        try:
-            content = file.read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                self._vectors: NDArray[np.int8] = arrays["vectors"]
-                scale, weights = arrays["scale"], arrays["weights"]
-            vocabulary = words.read_text(encoding="utf-8")
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ModelUnavailable(
-                f"the embedder in {path} cannot be read ({error}); install sqlgen again"
-            ) from error
-        if self._vectors.ndim != 2 or not len(scale) == len(weights) == len(self._vectors):
-            raise ModelUnavailable(f"the arrays in {file} do not fit together; install sqlgen again")
-        try:
-            self._tokenizer = Tokenizer.from_str(vocabulary)
-        except Exception as error:  # tokenizers raises nothing narrower
-            raise ModelUnavailable(f"{words} cannot be read ({error}); install sqlgen again") from error
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._weights: NDArray[np.float32] = weights.astype(np.float32)
-        self._factor: NDArray[np.float32] = (scale * weights).astype(np.float32)
-        self._id = "static-" + hashlib.sha256(content).hexdigest()[:16]
+    def __init__(self, path: Path, *, threads: int = 2) -> None:
+        file = path / "embedder.onnx"
+        self._graph = open_graph(file, threads)
+        self._tokenizer = open_tokenizer(path / "tokenizer.json")
+        self._tokenizer.enable_truncation(_LONGEST)
+        self._width = int(self._graph.get_outputs()[0].shape[1])
+        self._id = "graph-" + hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
     @property
     def id(self) -> str:
-        """The digest of the vectors."""
+        """The digest of the graph."""
         return self._id
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors as float32, shape (len(texts), d); zeros for a text without word pieces."""
+        """Unit vectors as float32, shape (len(texts), d)."""
         import numpy as np
 
-        width = self._vectors.shape[1]
-        result = np.zeros((len(texts), width), dtype=np.float32)
-        for first in range(0, len(texts), _BATCH):
-            batch = self._tokenizer.encode_batch(
-                list(texts[first : first + _BATCH]), add_special_tokens=False
-            )
-            for i, encoding in enumerate(batch, start=first):
-                ids = np.asarray(encoding.ids, dtype=np.int64)
-                ids = ids[ids < len(self._vectors)]
-                if ids.size:
-                    result[i] = self._factor[ids] @ self._vectors[ids].astype(np.float32)
-        lengths = np.linalg.norm(result, axis=1, keepdims=True)
-        np.divide(result, lengths, out=result, where=lengths > 0)
+        result = np.zeros((len(texts), self._width), dtype=np.float32)
+        encoded = self._tokenizer.encode_batch(list(texts))
+        # Those of a length together: padding is work for nothing.
+        order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
+        for first in range(0, len(order), _SENTENCES):
+            part = order[first : first + _SENTENCES]
+            longest = len(encoded[part[-1]])
+            ids = np.zeros((len(part), longest), dtype=np.int64)
+            mask = np.zeros_like(ids)
+            for row, i in enumerate(part):
+                ids[row, : len(encoded[i])] = encoded[i].ids
+                mask[row, : len(encoded[i])] = 1
+            result[part] = self._graph.run(None, {"input_ids": ids, "attention_mask": mask})[0]
         return result
 
 

@@ -66,7 +66,7 @@ class Weights:
     cell: float = 0.6
     coverage: float = 0.85
     length: float = 0.1
-    vector: float = 0.15
+    vector: float = 0.4
     neighbour: float = 0.3
     schema_mate: float = 0.9
     seed: float = 0.5

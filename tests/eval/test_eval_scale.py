@@ -59,6 +59,17 @@ def test_the_measurement_reports_all_it_promises(capsys: pytest.CaptureFixture[s
     assert 0 < report["database_visible_s"] < 30
 
 
+def test_the_tables_of_a_database_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "shop.sqlite"
+    scale.write_database(scale.make_catalog(scale.read_names(), tables=20, columns=200), path)
+    assert scale.main(["--url", f"sqlite:///{path}", "--questions", "10"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["tables"], report["columns"]) == (20, 200)
+    assert 0 < report["build_s"] < 30
+    with pytest.raises(SystemExit):
+        scale.main(["--url", f"sqlite:///{path}", "--database"])
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_readers_beside_a_writer_see_whole_indexes(
     kind: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]

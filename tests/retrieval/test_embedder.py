@@ -1,4 +1,4 @@
-"""The embedders, on vocabularies of four words."""
+"""The sentence encoder that ships, and a sentence-transformers model of four words."""
 
 from __future__ import annotations
 
@@ -15,62 +15,43 @@ from tokenizers.pre_tokenizers import Whitespace
 from sqlgen.cli.commands import root
 from sqlgen.config import Settings
 from sqlgen.errors import ModelUnavailable
+from sqlgen.generation.embedded import shipped_path
 from sqlgen.pipeline import connect
-from sqlgen.retrieval import SentenceEmbedder, StaticEmbedder
+from sqlgen.retrieval import GraphEmbedder, SentenceEmbedder
+
+SHIPPED = shipped_path()
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "red": 1, "blue": 2, "the": 3}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    np.savez(
-        tmp_path / "embedder.npz",
-        vectors=np.array([[0, 0], [100, 0], [0, 100], [50, 50]], dtype=np.int8),
-        scale=np.array([1.0, 0.01, 0.02, 0.01], dtype=np.float32),
-        weights=np.array([0.0, 1.0, 1.0, 0.0], dtype=np.float32),
+def test_the_shipped_encoder_knows_other_words_for_a_table() -> None:
+    embedder = GraphEmbedder(SHIPPED)
+    asked, *tables = embedder.embed(
+        ["Which automobiles are red?", "cars model colour", "people name age", "invoices amount date"]
     )
-    return tmp_path
+    nearness = [float(asked @ table) for table in tables]
+    assert nearness[0] > max(nearness[1:]) + 0.1
+    assert embedder.id == GraphEmbedder(SHIPPED, threads=1).id
 
 
-def test_the_weighted_mean_has_length_one(folder: Path) -> None:
-    found = StaticEmbedder(folder).embed(["the red", "red blue", "", "unknown"])
-    assert found.shape == (4, 2)
+def test_vectors_have_length_one_whatever_else_is_embedded() -> None:
+    embedder = GraphEmbedder(SHIPPED)
+    texts = ["cars", "", "word " * 500, *(f"table {n} with columns" for n in range(70))]
+    found = embedder.embed(texts)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found[0], [1, 0])
-    np.testing.assert_allclose(found[1], np.array([1, 2]) / np.sqrt(5), rtol=1e-6)
-    np.testing.assert_array_equal(found[2:], 0)
-    assert StaticEmbedder(folder).embed([]).shape == (0, 2)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-4)
+    assert (found * np.vstack([embedder.embed([text]) for text in texts])).sum(1).min() > 0.95
+    assert embedder.embed([]).shape == (0, found.shape[1])
 
 
-def test_the_id_changes_with_the_vectors(folder: Path) -> None:
-    before = StaticEmbedder(folder).id
-    assert StaticEmbedder(folder).id == before
-    with np.load(folder / "embedder.npz") as arrays:
-        changed = {**arrays, "weights": np.ones(4, dtype=np.float32)}
-    np.savez(folder / "embedder.npz", **changed)
-    assert StaticEmbedder(folder).id != before
-
-
-@pytest.mark.parametrize("name", ["embedder.npz", "tokenizer.json"])
-@pytest.mark.parametrize("content", [None, b"", b"garbage", b"PK\x03\x04 half a zip"])
-def test_missing_or_damaged_files_are_named(folder: Path, name: str, content: bytes | None) -> None:
-    (folder / name).unlink()
-    if content is not None:
-        (folder / name).write_bytes(content)
-    with pytest.raises(ModelUnavailable, match=r"install sqlgen again"):
-        StaticEmbedder(folder)
-
-
-def test_arrays_that_do_not_fit_are_refused(folder: Path) -> None:
-    np.savez(
-        folder / "embedder.npz",
-        vectors=np.zeros((4, 2), dtype=np.int8),
-        scale=np.ones(3, dtype=np.float32),
-        weights=np.ones(4, dtype=np.float32),
-    )
-    with pytest.raises(ModelUnavailable, match="do not fit"):
-        StaticEmbedder(folder)
+@pytest.mark.parametrize("name", ["embedder.onnx", "tokenizer.json"])
+@pytest.mark.parametrize("content", [None, b"", b"garbage"])
+def test_missing_or_damaged_files_are_named(tmp_path: Path, name: str, content: bytes | None) -> None:
+    for file in ("embedder.onnx", "tokenizer.json"):
+        if file != name:
+            (tmp_path / file).symlink_to(SHIPPED / file)
+        elif content is not None:
+            (tmp_path / file).write_bytes(content)
+    with pytest.raises(ModelUnavailable, match=name):
+        GraphEmbedder(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +93,7 @@ def test_the_index_is_made_with_the_embedder_of_the_settings(sentence_model: Pat
     assert (best.table.key, best.reason) == ("cars", "close in meaning")
     with connect(schema_file=ddl, dialect="sqlite", settings=Settings(home=tmp_path / "plain")) as database:
         status = database.refresh()
-    assert str(status["embedder"]).startswith("static-")
+    assert str(status["embedder"]).startswith("graph-")
 
 
 def test_an_embedder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
