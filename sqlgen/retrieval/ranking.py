@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import nlargest
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
@@ -269,7 +270,7 @@ def rank_tables(
         for table, fields in table_fields.items()
     }
     nearness, column_scores = _add_vector_scores(scores, view, query_vector, vectors, weights)
-    similar = set(sorted(nearness, key=lambda i: -nearness[i])[:_SIMILAR])
+    similar = set(nlargest(_SIMILAR, nearness, key=nearness.__getitem__))
     own = dict(scores)
     schema_scores = _schema_scores(table_fields, rarity, scale, view)
     neighbour_of = _spread(scores, own, schema_scores, view, weights)
@@ -388,11 +389,12 @@ def _add_vector_scores(
     nearest = _largest(nearness, _NEAREST)
     if top <= middle:
         return {}, column_scores
-    gains = {}
-    for table in {*nearest, *scores}:
-        gains[table] = max(0.0, (float(nearness[table]) - middle) / (top - middle))
-        scores[table] = scores.get(table, 0.0) + weights.vector * gains[table] ** 2
-    return gains, column_scores
+    shares = np.maximum(0.0, (nearness.astype(np.float64) - middle) / (top - middle))
+    gains, worth = shares.tolist(), (weights.vector * shares**2).tolist()
+    near = {*nearest, *scores}
+    for table in near:
+        scores[table] = scores.get(table, 0.0) + worth[table]
+    return {table: gains[table] for table in near}, column_scores
 
 
 def _largest(values: NDArray[np.float32], count: int) -> list[int]:
