@@ -81,7 +81,7 @@ def fix_schema(database: Database, context: RetrievedContext) -> None:
     """
     from sqlgen.retrieval.standins import Scene
 
-    def retrieve(text: str, k: int, count_tokens: Callable[[str], int]) -> tuple[Catalog, Scene]:
+    def retrieve(text: str, k: int | None, count_tokens: Callable[[str], int]) -> tuple[Catalog, Scene]:
         catalog = database.catalog
         return catalog, Scene(text, context, catalog, context)
 

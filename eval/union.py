@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["run_union", "unqualified"]
 
 Progress = Callable[[int, int, str], None]
-_TABLES_FOR_MODEL = 10
 _TRIED = 4
 
 
@@ -59,7 +58,6 @@ def run_union(
                 progress(number, len(questions), question.db_id)
             context = index.retrieve(
                 question.asked,
-                k=_TABLES_FOR_MODEL,
                 token_budget=settings.token_budget,
                 count_tokens=generator.count_tokens,
             )

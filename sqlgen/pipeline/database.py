@@ -25,7 +25,7 @@ from sqlgen.pipeline.once import Once
 from sqlgen.pipeline.question import check_dialect, check_question
 from sqlgen.pipeline.reply import Reply
 from sqlgen.pipeline.schema import LiveSchema, Progress
-from sqlgen.pipeline.walk import TABLES_FOR_MODEL, VERIFIED, OnStage, Walk, first_message
+from sqlgen.pipeline.walk import VERIFIED, OnStage, Walk, first_message
 from sqlgen.types import (
     Catalog,
     Dialect,
@@ -396,7 +396,7 @@ class Database:
     def retrieve(self, text: str, k: int | None = None) -> RetrievedContext:
         """What the model would be handed for this question, best table first.
 
-        With ``k`` at most that many tables; without it all that the budget holds.
+        With ``k`` that many tables, if there are so many and the budget holds them; without it those near the best.
         """
         self._check_open()
         text = check_question(text)
@@ -404,7 +404,7 @@ class Database:
             count_tokens = self._generator.get().count_tokens
         except ModelUnavailable:
             count_tokens = _estimate_tokens
-        context = self._schema.retrieve(text, k or TABLES_FOR_MODEL, count_tokens)[1].found
+        context = self._schema.retrieve(text, k, count_tokens)[1].found
         if k is None or len(context.tables) <= k:
             return context
         from sqlgen.catalog import natural_name

@@ -179,7 +179,7 @@ class LiveSchema:
                 self.index_fingerprint = catalog.fingerprint
             return catalog, self._index
 
-    def retrieve(self, text: str, k: int, count_tokens: Callable[[str], int]) -> tuple[Catalog, Scene]:
+    def retrieve(self, text: str, k: int | None, count_tokens: Callable[[str], int]) -> tuple[Catalog, Scene]:
         """The catalog, and what of it and of the knowledge the model shall see for a question."""
         from sqlgen.knowledge import find_named, match_documents, similar_queries
         from sqlgen.retrieval.standins import set_scene

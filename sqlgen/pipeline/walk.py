@@ -36,11 +36,10 @@ if TYPE_CHECKING:
     from sqlgen.retrieval.recall import Recalled
     from sqlgen.retrieval.standins import Scene
 
-__all__ = ["TABLES_FOR_MODEL", "VERIFIED", "OnStage", "Walk", "first_message", "set_apart"]
+__all__ = ["VERIFIED", "OnStage", "Walk", "first_message", "set_apart"]
 
 VERIFIED = "verified query"
 EDITED = "edited query"
-TABLES_FOR_MODEL = 10
 # How sure an answer is that somebody vouched for, as it stands or with a literal exchanged.
 _VOUCHED, _ADAPTED = 0.99, 0.9
 # How sure an answer is that a rule made from the query before.
@@ -86,11 +85,11 @@ class Walk:
         clock = _Clock(on_stage)
         generator: Generator = self._generator.get()
         with clock("retrieve"):
-            catalog, scene = self.retrieve(text, TABLES_FOR_MODEL, generator.count_tokens)
+            catalog, scene = self.retrieve(text, None, generator.count_tokens)
             asked, turn = text, self._understand(text, history, catalog, scene) if history else None
             if turn is not None and turn.in_full != text:
                 text = turn.in_full
-                catalog, scene = self.retrieve(text, TABLES_FOR_MODEL, generator.count_tokens)
+                catalog, scene = self.retrieve(text, None, generator.count_tokens)
             context = scene.found
             recalled = self._recall(text, context)
         source = None if recalled is None else ModelInfo(VERIFIED, recalled.id)
@@ -317,7 +316,7 @@ class Walk:
         from sqlgen.followup import merged
 
         generator: Generator = self._generator.get()
-        _, alone = self.retrieve(turn.rewritten, TABLES_FOR_MODEL, generator.count_tokens)
+        _, alone = self.retrieve(turn.rewritten, None, generator.count_tokens)
         more, _ = set_apart(
             generator.generate(replace(question, text=turn.rewritten), alone.found, beams=beams)
         )

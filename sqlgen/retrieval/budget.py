@@ -9,11 +9,13 @@ from typing import TypeVar
 from sqlgen.catalog.naming import natural_name
 from sqlgen.types import ForeignKey, RetrievedContext, Table, TableSlice, ValueMatch
 
-__all__ = ["Costs", "Found", "cut_to_budget", "fits_whole"]
+__all__ = ["Costs", "Found", "cut_to_budget", "fits_whole", "without_far"]
 
 _MAX_CACHED = 200_000
 _CORE_HITS = 8
 _GOOD_SHARE = 0.3
+_ALWAYS = 3
+_NEAR_SHARE = 0.7
 _Item = TypeVar("_Item")
 
 
@@ -85,6 +87,12 @@ def _core(found: Found, others: Mapping[str, Table], matched: set[tuple[str, str
     wanted += sorted(found.columns, key=lambda name: -found.columns[name])[:_CORE_HITS]
     names = {c.name for c in table.columns}
     return [name for name in dict.fromkeys(wanted) if name in names]
+
+
+def without_far(found: Sequence[Found]) -> list[Found]:
+    """The best three tables of ``found`` (best first), and the others that score at least 0.7 of the best."""
+    top = max((f.score for f in found), default=0.0)
+    return [f for place, f in enumerate(found) if place < _ALWAYS or f.score >= _NEAR_SHARE * top]
 
 
 def cut_to_budget(

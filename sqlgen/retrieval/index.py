@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlgen.errors import IndexUnusable
 from sqlgen.lock import exclusive
-from sqlgen.retrieval.budget import Costs, Found, cut_to_budget, fits_whole
+from sqlgen.retrieval.budget import Costs, Found, cut_to_budget, fits_whole, without_far
 from sqlgen.retrieval.cells import find_cells
 from sqlgen.retrieval.embedder import Embedder
 from sqlgen.retrieval.ranking import DEFAULT_WEIGHTS, CatalogView, Ranking, Weights, rank_tables
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Index", "SharedStore", "default_index_path", "open_index", "read_status"]
 
+_MOST_TABLES = 10
 _log = logging.getLogger("sqlgen.retrieval")
 
 
@@ -417,20 +418,21 @@ class Index:
         self,
         text: str,
         *,
-        k: int = 10,
+        k: int | None = None,
         token_budget: int = 440,
         count_tokens: Callable[[str], int],
     ) -> RetrievedContext:
         """What a model should see of the database to answer ``text``, within ``token_budget``.
 
         A catalog that fits the budget comes whole, best table first, and ``k`` does not matter; else at
-        most ``k`` tables come, wide ones cut to their keys and best columns. A table costs the
+        most ``k`` tables come, wide ones cut to their keys and best columns. Without ``k`` it is the best three
+        and up to seven more that score nearly as well: a table too many misleads a small model. A table costs the
         pieces of its natural name and one, so does a column, so does a matched value. ``omitted`` names
         the tables (among the best ``k``) and columns that the budget cut. Only the first
         2,000 characters of ``text`` are searched for. Raises ValueError when ``k`` or ``token_budget`` is
         below 1, IndexUnusable when the index was closed or cannot be read nor built again.
         """
-        if k < 1 or token_budget < 1:
+        if (k is not None and k < 1) or token_budget < 1:
             raise ValueError("k and token_budget must be at least 1")
         costs = self._costs
         if costs is None or costs.count_tokens != count_tokens:
@@ -439,7 +441,7 @@ class Index:
         ranking = self._rank(question)
         view = self._view
         whole = self._least_cost <= token_budget and fits_whole(view.tables, costs, token_budget)
-        order = self._full_order(ranking, len(view.tables) if whole else k)
+        order = self._full_order(ranking, len(view.tables) if whole else k or _MOST_TABLES)
         found = []
         for i in order:
             table = view.tables[i]
@@ -447,6 +449,8 @@ class Index:
             scores = ranking.column_scores
             columns = {c.name: scores[first + n] for n, c in enumerate(table.columns) if first + n in scores}
             found.append(Found(table, self._score(i, ranking), self._reason(i, ranking, whole), columns))
+        if k is None and not whole:
+            found = without_far(found)
 
         def choose_values(kept: Mapping[str, set[str]]) -> tuple[ValueMatch, ...]:
             shown = {i: (key, kept[key]) for i in order if (key := view.tables[i].key) in kept}
