@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 __all__ = ["Once"]
+
+_LAST_WAIT_S = 5.0
+_started: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+
+@atexit.register
+def _wait_for_started() -> None:
+    """A library that is still loading when the interpreter ends takes the whole process down."""
+    for thread in list(_started):
+        thread.join(_LAST_WAIT_S)
 
 
 class Once:
@@ -23,8 +35,10 @@ class Once:
         future, is_new = self._claim()
         if not is_new:
             return
+        thread = threading.Thread(target=self._run, args=(future,), daemon=True)
         try:
-            threading.Thread(target=self._run, args=(future,), daemon=True).start()
+            thread.start()
+            _started.add(thread)
         except RuntimeError:
             # No memory, or no room for one more thread: whoever asks for it makes it, or is told why not.
             self._run(future)
