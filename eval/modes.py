@@ -16,6 +16,7 @@ from sqlgen.types import Catalog, RetrievedContext, Table, TableSlice
 
 if TYPE_CHECKING:
     from sqlgen.generation import Generator
+    from sqlgen.knowledge import Term
     from sqlgen.pipeline import Database
     from sqlgen.retrieval.standins import Scene
 
@@ -81,7 +82,9 @@ def fix_schema(database: Database, context: RetrievedContext) -> None:
     """
     from sqlgen.retrieval.standins import Scene
 
-    def retrieve(text: str, k: int | None, count_tokens: Callable[[str], int]) -> tuple[Catalog, Scene]:
+    def retrieve(
+        text: str, k: int | None, count_tokens: Callable[[str], int], learned: Sequence[Term] = ()
+    ) -> tuple[Catalog, Scene]:
         catalog = database.catalog
         return catalog, Scene(text, context, catalog, context)
 

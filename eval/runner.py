@@ -26,6 +26,7 @@ from sqlgen.sql.exact_match import exact_set_match, hardness
 from sqlgen.types import Answer, Catalog, Dialect, Limits, Result, RetrievedContext
 
 if TYPE_CHECKING:
+    from sqlgen.knowledge import Term
     from sqlgen.pipeline import Database
     from sqlgen.training.names import Renaming
 
@@ -52,6 +53,7 @@ def run_suite(
     seed: int = 0,
     test_suite: Path | None = None,
     fixed: Mapping[str, RetrievedContext] | None = None,
+    terms: Sequence[Term] = (),
 ) -> Report:
     """Ask the questions of ``suite`` and report how many answers are right.
 
@@ -62,7 +64,7 @@ def run_suite(
     databases, on which right answers are compared again (Zhong et al. 2020). ``perturb`` asks a changed
     suite, drawn with ``seed``, see ``sqlgen.eval.perturb``. ``mode`` says which parts take part
     (``sqlgen.eval.modes``); where retrieval doesn't, ``fixed`` is the schema that the model reads, by ``db_id``,
-    as it stood once, and the schema as it stands where nothing is given.
+    as it stood once, and the schema as it stands where nothing is given. ``terms`` come to those of the suite.
     Raises UsageError for a mode that this model has not, or what cannot be perturbed, and whatever keeps
     the run from going on: ConnectionFailed, ModelUnavailable.
     """
@@ -92,7 +94,7 @@ def run_suite(
                 by_database[question.db_id].append(position)
         for db_id, positions in by_database.items():
             place = suite.databases[db_id]
-            with _open(suite, place, settings, generator, test_suite, mode) as judge:
+            with _open(suite, place, settings, generator, test_suite, mode, terms) as judge:
                 if mode in WITHOUT_RETRIEVAL:
                     known = (fixed or {}).get(db_id)
                     fix_schema(
@@ -152,6 +154,7 @@ def _open(
     generator: Generator,
     test_suite: Path | None = None,
     mode: Mode = "hybrid",
+    terms: Sequence[Term] = (),
 ) -> Iterator[_Judge]:
     from sqlgen.catalog import load_catalog, open_engine
     from sqlgen.execution import open_driver
@@ -159,7 +162,7 @@ def _open(
     from sqlgen.pipeline import connect
 
     url = suite_url(place, settings.home)
-    terms = suite.terms() if mode not in WITHOUT_RETRIEVAL else ()
+    terms = (*terms, *suite.terms()) if mode not in WITHOUT_RETRIEVAL else ()
     engine = open_engine(url)
     asked = open_engine(place.asked_url) if place.asked_url else engine
     try:

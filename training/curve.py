@@ -28,6 +28,7 @@ from sqlgen.eval.report import Outcome
 from sqlgen.eval.runner import run_suite, scratch_home
 from sqlgen.generation.embedded import EmbeddedGenerator
 from sqlgen.pipeline import Database, connect
+from sqlgen.pipeline.model import terms_of
 from sqlgen.training.adapt import Recipe
 from sqlgen.training.domains import prepare
 from sqlgen.training.gate import compare, own_suite
@@ -65,19 +66,23 @@ def measure(
             pairs = written_pairs(database, given, home) if sql_only else given
             done = retrain(database, settings, pairs, recipe=recipe, promote=False)
             seconds = time.monotonic() - began
+            terms = terms_of(done.entry)
             said = {
                 pair: said_again(example, database.dialect)
-                for pair, example in examples_of(database, test[:tests])
+                for pair, example in examples_of(database, test[:tests], terms=terms)
             }
             held = own_suite(database, [(pair, said.get(pair, "")) for pair in test[:tests]], url, "test")
             reports = [
-                run_suite(held.suite, generator=generator, settings=settings)
-                for generator in (EmbeddedGenerator.load(), EmbeddedGenerator.load(done.entry.weights))
+                run_suite(
+                    held.suite, generator=EmbeddedGenerator.load(weights), settings=settings, terms=words
+                )
+                for weights, words in ((None, ()), (done.entry.weights, terms))
             ]
     found = compare("test", reports[0].outcomes, reports[1].outcomes, blank=held.blank)
     general = next(c for c in done.gate.comparisons if c.name == "general")
     return {
         "set": data.name, "count": count, "given": len(given), "sql_only": sql_only, "learn": done.pairs["learn"],
+        "definitions": [f"{term.name}: {term.definition}" for term in terms],
         "tests": found.count, "compared_as_sql": found.as_sql, "before": round(found.before, 4), "after": round(found.after, 4),
         "gain": round(found.gain, 4), "interval_90": [round(found.low, 4), round(found.high, 4)],
         "abstained": [_abstained(report.outcomes) for report in reports],

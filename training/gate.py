@@ -23,6 +23,7 @@ from sqlgen.eval.report import Outcome
 from sqlgen.eval.runner import run_suite
 from sqlgen.eval.suite import GoldQuestion, Suite, SuiteDatabase
 from sqlgen.generation import Generator
+from sqlgen.knowledge import Term
 from sqlgen.training.authored import authored_folder, is_general, read_authored
 from sqlgen.training.doubts import Doubts
 from sqlgen.training.pairs import Pair
@@ -113,10 +114,11 @@ class GateReport:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A suite, and the ids of its questions whose right query finds nothing."""
+    """A suite, the ids of its questions whose right query finds nothing, and whether it asks the database retrained for."""
 
     suite: Suite
     blank: frozenset[str] = frozenset()
+    is_own: bool = False
 
 
 def own_suite(database: Database, pairs: Iterable[tuple[Pair, str]], url: str, name: str = "own") -> Held:
@@ -131,7 +133,7 @@ def own_suite(database: Database, pairs: Iterable[tuple[Pair, str]], url: str, n
         else:
             questions.append(GoldQuestion(id_, pair.question, "own", (pair.sql,)))
     suite = Suite(name, tuple(questions), {"own": SuiteDatabase("own", url=url)})
-    return Held(suite, frozenset(blank))
+    return Held(suite, frozenset(blank), is_own=True)
 
 
 def _finds_nothing(database: Database, sql: str) -> bool:
@@ -224,10 +226,12 @@ def judge(
     settings: Settings,
     margin: float,
     progress: Progress | None = None,
+    terms: tuple[Sequence[Term], Sequence[Term]] = ((), ()),
 ) -> GateReport:
     """Compare on all suites; the first is the one to win, the others may fall by ``margin`` at most.
 
-    The first is won when it rises and nine of ten resamples rise too.
+    The first is won when it rises and nine of ten resamples rise too. ``terms`` are the definitions that go with
+    the current and the candidate adapter, on their own database alone.
     """
     found: list[Comparison] = []
     total = 2 * sum(len(s.suite.questions) for s in suites)
@@ -235,13 +239,16 @@ def judge(
     for held in suites:
         suite = held.suite
         reports = []
-        for generator in (current, candidate):
+        for generator, learned in zip((current, candidate), terms, strict=True):
 
             def tell(part: int, _: int, what: str, base: int = done, name: str = suite.name) -> None:
                 if progress is not None:
                     progress(base + part, total, f"gate: {name}")
 
-            reports.append(run_suite(suite, generator=generator, settings=settings, progress=tell))
+            words = learned if held.is_own else ()
+            reports.append(
+                run_suite(suite, generator=generator, settings=settings, progress=tell, terms=words)
+            )
             done += len(suite.questions)
         found.append(compare(suite.name, reports[0].outcomes, reports[1].outcomes, blank=held.blank))
     return decide(found, margin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,7 +15,10 @@ from sqlglot.errors import SqlglotError
 
 from sqlgen.errors import UsageError
 from sqlgen.generation.codes import with_codes
-from sqlgen.sql.fingerprint import Unusable, fingerprint
+from sqlgen.generation.encode import with_hints
+from sqlgen.knowledge import Term, find_named
+from sqlgen.retrieval.standins import set_scene
+from sqlgen.sql.fingerprint import Unusable, fingerprint, literals
 from sqlgen.sql.form import Inexpressible, form_to_sql, tree_to_form
 from sqlgen.training.corpora import Example
 from sqlgen.training.logs.pairs import names_other_values
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Pair", "Role", "examples_of", "read_pairs", "role_of", "said_again", "with_what_is_read"]
 
 Role = Literal["learn", "watch", "gate"]
+_MOST_VALUES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,32 +97,57 @@ def examples_of(
     pairs: Iterable[Pair],
     dropped: Counter[str] | None = None,
     foreign: list[Pair] | None = None,
+    terms: Sequence[Term] = (),
 ) -> Iterator[tuple[Pair, Example]]:
     """Each pair over the context that retrieval hands the model for it, as far as the form can say it.
 
-    ``dropped`` counts the others by cause; ``foreign`` gets those whose question names a value and whose
-    SQL has only others.
+    Definitions of ``terms`` and of the database's knowledge stand behind the question; so do values of the SQL that
+    neither names, as no model could know them. ``dropped`` counts the others by cause; ``foreign`` gets those whose
+    question names a value and whose SQL has only others.
     """
     dropped = Counter() if dropped is None else dropped
-    dialect = database.dialect
-    tables = {t.key: t for t in database.catalog.tables}
+    dialect, catalog = database.dialect, database.catalog
+    known = [*terms, *database.knowledge.snapshot().terms]
+    tables = {t.key: t for t in catalog.tables}
     for pair in pairs:
         checked = database.check(pair.sql)
         if isinstance(checked, Rejection):
             dropped[f"refused: {checked.findings[0].rule}"] += 1
             continue
-        context = with_codes(with_what_is_read(database.retrieve(pair.question), checked, tables))
-        try:
-            tree = sqlglot.parse_one(checked.sql, dialect=dialect)
-            form = tree_to_form(tree, context, pair.question)
-        except (Inexpressible, SqlglotError, AttributeError, RecursionError) as error:
-            dropped[f"not sayable: {str(error).split(chr(39))[0][:40]}"] += 1
+        found = replace(database.retrieve(pair.question), terms=())
+        # A definition with SQL is a column of its own when a question is asked; a pair's SQL doesn't know it.
+        plain = [n for n in find_named(pair.question, known) if not n.term.sql]
+        hints = [term.hint for term in set_scene(pair.question, plain, found, catalog).found.terms]
+        context = with_codes(with_what_is_read(found, checked, tables))
+        for asked in _with_values(pair.question, hints, checked.sql, dialect, context):
+            text = with_hints(asked, hints)
+            try:
+                form = tree_to_form(sqlglot.parse_one(checked.sql, dialect=dialect), context, text)
+            except (Inexpressible, SqlglotError, AttributeError, RecursionError) as error:
+                why = f"not sayable: {str(error).split(chr(39))[0][:40]}"
+                continue
+            yield replace(pair, question=asked), Example(text, context, tuple(form), "own", "own")
+            break
+        else:
+            dropped[why] += 1
             if foreign is not None and names_other_values(
                 pair.question, checked.sql, dialect, context.values
             ):
                 foreign.append(pair)
-            continue
-        yield pair, Example(pair.question, context, tuple(form), "own", "own")
+
+
+def _with_values(
+    question: str, hints: Sequence[str], sql: str, dialect: Dialect, context: RetrievedContext
+) -> Iterator[str]:
+    """``question``, then with the values behind it that only the query names.
+
+    Not where it names other values: that pair is doubtful, and values behind it would hide this.
+    """
+    yield question
+    said = with_hints(question, hints).lower()
+    missing = [value for value in literals(sql, dialect) if value.lower() not in said]
+    if 0 < len(missing) < _MOST_VALUES and not names_other_values(question, sql, dialect, context.values):
+        yield f"{question.rstrip('.?! ')} ({', '.join(missing)})"
 
 
 def said_again(example: Example, dialect: Dialect) -> str:

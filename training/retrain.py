@@ -16,11 +16,13 @@ from sqlgen.config import Settings
 from sqlgen.errors import UsageError
 from sqlgen.eval.suite import Suite
 from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
+from sqlgen.pipeline.model import terms_of
 from sqlgen.registry import ADAPTER_FILE, Entry
 from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of
 from sqlgen.training.authored import authored_examples, authored_folder
 from sqlgen.training.doubts import doubts_of
 from sqlgen.training.gate import GateReport, Held, general_suite, judge, own_suite, with_doubts
+from sqlgen.training.logs.definitions import find_definitions
 from sqlgen.training.pairs import Pair, examples_of, role_of, said_again
 from sqlgen.training.synthesize import business_domains, synthesize
 from sqlgen.training.weights import write_changed
@@ -72,7 +74,10 @@ def retrain(
     tell = progress or (lambda done, total, what: None)
     tell(0, 1, "read the pairs")
     foreign: list[Pair] = []
-    found = list(examples_of(database, pairs, dropped, foreign))
+    learned_from = [(pair.question, pair.sql) for pair in pairs if role_of(pair.key) == "learn"]
+    known = database.knowledge.snapshot().terms
+    terms = find_definitions(learned_from, database.catalog, database.dialect, known)
+    found = list(examples_of(database, pairs, dropped, foreign, terms))
     roles: dict[str, list[int]] = {"learn": [], "watch": [], "gate": []}
     for number, (pair, _) in enumerate(found):
         roles[role_of(pair.key)].append(number)
@@ -107,7 +112,7 @@ def retrain(
         with tempfile.TemporaryDirectory(prefix="sqlgen-gate-") as folder:
             suites = [own_suite(database, held_out, str(settings.db))]
             if golden is not None and golden.questions:
-                suites.append(Held(replace(golden, name="golden")))
+                suites.append(Held(replace(golden, name="golden"), is_own=True))
             suites.append(Held(general_suite(Path(folder))))
             report = judge(
                 suites,
@@ -116,6 +121,7 @@ def retrain(
                 settings=settings,
                 margin=margin,
                 progress=tell,
+                terms=(terms_of(in_force), terms),
             )
         tell(0, 1, "look for pairs that don't fit")
         report = with_doubts(report, doubts_of(base, found, foreign, recipe.seed))
@@ -124,6 +130,7 @@ def retrain(
             "base": bound,
             "before": in_force.id if in_force else None,
             "data": {"sha256": data, "pairs": len(pairs), **counts, "dropped": dict(dropped)},
+            "terms": [asdict(term) for term in terms],
             "recipe": asdict(recipe),
             "training": asdict(learned),
         }

@@ -157,6 +157,7 @@ def _document(done: Retrained) -> dict[str, Any]:
         "gate": done.gate.to_dict(),
         "pairs": dict(done.pairs),
         "dropped": dict(done.dropped),
+        "definitions": list(done.entry.lineage.get("terms", ())),
         "adapter_bytes": done.adapter_bytes,
         "training": dict(done.entry.lineage["training"]),
     }
@@ -176,6 +177,9 @@ def _text(done: Retrained) -> str:
     lines.append(
         f"learned from {done.pairs['learn']} pairs in {learned.seconds:.0f} s ({learned.steps} steps; {learned.stopped})"
     )
+    for term in done.entry.lineage.get("terms", ()):
+        names = ", ".join(map(repr, (term["name"], *term["synonyms"])))
+        lines.append(f"learned   that {names} means {term['definition']}")
     if done.dropped:
         causes = sorted(done.dropped.items(), key=lambda item: -item[1])
         lines.append(f"left out  {', '.join(f'{count:,} {why}' for why, count in causes)}")

@@ -25,7 +25,6 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 
 _UNANSWERABLE = KEYWORDS.index("unanswerable")
 _NEVER = -20.0
-_HINTS = 2
 
 
 def shipped_path() -> Path:
@@ -91,7 +90,7 @@ class EmbeddedGenerator:
         if not context.tables:
             return ()
         context = with_codes(context)
-        text = with_hints(question.text, [term.hint for term in context.terms if term.hint][:_HINTS])
+        text = with_hints(question.text, [term.hint for term in context.terms if term.hint])
         encoded = encode(text, context, self._cache)
         loose = question.dialect == "sqlite"
         grammar = Grammar(encoded, context, text, loose=loose, today=question.today)

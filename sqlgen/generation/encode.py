@@ -36,6 +36,7 @@ __all__ = [
 
 MAX_INPUT = 512
 MAX_QUESTION = 160
+_HINTS = 2
 
 _CLS, _SEP = 101, 102
 _TABLE, _VALUE = 1, 2
@@ -76,12 +77,12 @@ class PieceCache:
 
 
 def with_hints(question: str, hints: Sequence[str]) -> str:
-    """A question with definitions behind it, the way the model learned to read them.
+    """A question with definitions behind it, two at most, the way the model learned to read them.
 
     >>> with_hints("How many active customers?", ["active customer: status is 'live'"])
     "How many active customers? | active customer: status is 'live'"
     """
-    return " | ".join([question, *hints])
+    return " | ".join([question, *hints[:_HINTS]])
 
 
 def _key_columns(table: Table) -> set[str]:

@@ -13,6 +13,7 @@ from sqlgen.knowledge.items import (
     ItemKind,
     Term,
     Verified,
+    from_body,
     kind_of,
     normal_question,
     to_body,
@@ -22,6 +23,6 @@ from sqlgen.knowledge.store import Change, KnowledgeStore
 
 __all__ = [
     "Change", "Description", "Document", "Entry", "Imported", "Item", "ItemKind", "Knowledge", "KnowledgeStore", "Named", "Skipped",
-    "Snapshot", "Term", "Verified", "carried", "describe", "find_named", "kind_of", "load_glossary", "match_documents", "match_terms",
-    "normal_question", "read_knowledge", "similar_queries", "to_body",
+    "Snapshot", "Term", "Verified", "carried", "describe", "find_named", "from_body", "kind_of", "load_glossary", "match_documents",
+    "match_terms", "normal_question", "read_knowledge", "similar_queries", "to_body",
 ]  # fmt: skip

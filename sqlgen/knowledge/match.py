@@ -32,7 +32,7 @@ _PASSAGES = 2
 _QUERIES = 3
 # A passage or query with less of the question's weight than this is left out.
 _PASSAGE_SHARE, _QUERY_SHARE = 0.5, 0.6
-_COMMON = frozenset(
+COMMON = frozenset(
     "a about all an and any are as at be by did do does for from had has have how i in is it its list many me much of on or our "
     "out per show tell that the their there these they this to us was we were what when where which who will with you".split()
 )
@@ -215,7 +215,7 @@ def similar_queries(question: str, verified: Sequence[Verified]) -> tuple[Verifi
 @lru_cache(maxsize=20_000)
 def _content(text: str) -> tuple[str, ...]:
     """The stems of the words of a text that say something."""
-    words = [word for word in _WORD.findall(text.lower()) if word not in _COMMON]
+    words = [word for word in _WORD.findall(text.lower()) if word not in COMMON]
     return tuple(stem(word) for word in words)
 
 

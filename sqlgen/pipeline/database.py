@@ -401,10 +401,11 @@ class Database:
         self._check_open()
         text = check_question(text)
         try:
-            count_tokens = self._generator.get().count_tokens
+            generator = self._generator.get()
+            count_tokens, learned = generator.count_tokens, self._generator.terms_of(generator.info)
         except ModelUnavailable:
-            count_tokens = _estimate_tokens
-        context = self._schema.retrieve(text, k, count_tokens)[1].found
+            count_tokens, learned = _estimate_tokens, ()
+        context = self._schema.retrieve(text, k, count_tokens, learned)[1].found
         if k is None or len(context.tables) <= k:
             return context
         from sqlgen.catalog import natural_name

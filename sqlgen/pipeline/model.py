@@ -8,17 +8,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlgen.errors import ModelUnavailable
+from sqlgen.errors import ModelUnavailable, UsageError
 from sqlgen.pipeline.once import Once
 from sqlgen.types import ModelInfo
 
 if TYPE_CHECKING:
     from sqlgen.generation import Generator
     from sqlgen.generation.choice import Chooser
-    from sqlgen.registry import Registry
+    from sqlgen.knowledge import Term
+    from sqlgen.registry import Entry, Registry
     from sqlgen.retrieval.embedder import Embedder
 
-__all__ = ["Model", "load_chooser", "load_embedder"]
+__all__ = ["Model", "load_chooser", "load_embedder", "terms_of"]
 
 
 class Model:
@@ -31,6 +32,7 @@ class Model:
         self._fixed = given is not None or name != "shipped"
         self._registry = registry
         self._stamp: tuple[int, int] | None = None
+        self._learned: tuple[str, tuple[Term, ...]] = ("", ())
         self._lock = threading.Lock()
         self._once = Once(lambda: given if given is not None else _load_model(name))
 
@@ -41,6 +43,19 @@ class Model:
     def get(self) -> Any:
         """The generator, loaded here and now unless that has begun already."""
         return self._in_force().get()
+
+    def terms_of(self, info: ModelInfo) -> tuple[Term, ...]:
+        """What words mean, as the adapter of a generator learned it; none for one that is not in the registry."""
+        if self._fixed or info.adapter is None:
+            return ()
+        with self._lock:
+            if self._learned[0] != info.adapter:
+                try:
+                    entry = self._registry().get(info.adapter)
+                except UsageError:
+                    entry = None
+                self._learned = info.adapter, terms_of(entry)
+            return self._learned[1]
 
     def _in_force(self) -> Once:
         if self._fixed:
@@ -62,6 +77,14 @@ def _load_model(name: str) -> Generator:
 def _load_shipped(registry: Registry) -> Generator:
     entry = registry.current()
     return _load_model("shipped" if entry is None else str(entry.weights))
+
+
+def terms_of(entry: Entry | None) -> tuple[Term, ...]:
+    """What words mean, as an adapter learned it from the log; none without an adapter."""
+    from sqlgen.knowledge import Term, from_body
+
+    learned = () if entry is None else entry.lineage.get("terms", ())
+    return tuple(term for body in learned if isinstance(term := from_body("term", body), Term))
 
 
 def load_chooser(info: ModelInfo) -> Chooser | None:

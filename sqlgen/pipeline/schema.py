@@ -179,8 +179,13 @@ class LiveSchema:
                 self.index_fingerprint = catalog.fingerprint
             return catalog, self._index
 
-    def retrieve(self, text: str, k: int | None, count_tokens: Callable[[str], int]) -> tuple[Catalog, Scene]:
-        """The catalog, and what of it and of the knowledge the model shall see for a question."""
+    def retrieve(
+        self, text: str, k: int | None, count_tokens: Callable[[str], int], learned: Sequence[Term] = ()
+    ) -> tuple[Catalog, Scene]:
+        """The catalog, and what of it and of the knowledge the model shall see for a question.
+
+        ``learned`` are terms that an adapter brings; what people say of the same words goes before them.
+        """
         from sqlgen.knowledge import find_named, match_documents, similar_queries
         from sqlgen.retrieval.standins import set_scene
 
@@ -197,7 +202,7 @@ class LiveSchema:
                 filter(self.may_be_seen, similar_queries(text, [item for _, item in known.verified]))
             ),
         )
-        return catalog, set_scene(text, find_named(text, known.terms), context, catalog)
+        return catalog, set_scene(text, find_named(text, (*learned, *known.terms)), context, catalog)
 
     def checked(
         self, sql: str, dialect: Dialect | None = None, policy_context: Mapping[str, Any] | None = None

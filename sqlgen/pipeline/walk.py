@@ -84,12 +84,13 @@ class Walk:
         """The answer to one question; ``sqlgen.pipeline.Database.ask`` says what can come of it."""
         clock = _Clock(on_stage)
         generator: Generator = self._generator.get()
+        learned = self._generator.terms_of(generator.info)
         with clock("retrieve"):
-            catalog, scene = self.retrieve(text, None, generator.count_tokens)
+            catalog, scene = self.retrieve(text, None, generator.count_tokens, learned)
             asked, turn = text, self._understand(text, history, catalog, scene) if history else None
             if turn is not None and turn.in_full != text:
                 text = turn.in_full
-                catalog, scene = self.retrieve(text, None, generator.count_tokens)
+                catalog, scene = self.retrieve(text, None, generator.count_tokens, learned)
             context = scene.found
             recalled = self._recall(text, context)
         source = None if recalled is None else ModelInfo(VERIFIED, recalled.id)
@@ -316,7 +317,8 @@ class Walk:
         from sqlgen.followup import merged
 
         generator: Generator = self._generator.get()
-        _, alone = self.retrieve(turn.rewritten, None, generator.count_tokens)
+        learned = self._generator.terms_of(generator.info)
+        _, alone = self.retrieve(turn.rewritten, None, generator.count_tokens, learned)
         more, _ = set_apart(
             generator.generate(replace(question, text=turn.rewritten), alone.found, beams=beams)
         )

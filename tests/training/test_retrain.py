@@ -116,6 +116,7 @@ def test_pairs_become_examples_over_what_retrieval_hands_over(tmp_path: Path) ->
             {"question": "Which gizmos are red?", "sql": "SELECT label FROM gizmos WHERE hue = 'red'"},
             {"question": "Drop them", "sql": "DROP TABLE gizmos"},
             {"question": "Which are heavy?", "sql": "SELECT label FROM gizmos WHERE grams > 987"},
+            {"question": "Which weigh over 12?", "sql": "SELECT label FROM gizmos WHERE grams > 986"},
             {"question": "Which gizmos are red?", "sql": "SELECT label FROM gizmos WHERE hue = 'red';"},
         ],
     )
@@ -123,8 +124,10 @@ def test_pairs_become_examples_over_what_retrieval_hands_over(tmp_path: Path) ->
     with sqlgen.connect(url, settings=Settings(home=tmp_path / "home")) as database:
         pairs = read_pairs([path], "sqlite")
         found = list(examples_of(database, pairs, dropped))
-    assert len(pairs) == 3
-    assert [example.form[0] for _, example in found] == ["select"]
+    assert len(pairs) == 4
+    assert [example.form[0] for _, example in found] == ["select", "select"]
+    # A value that the question leaves out stands behind it, but not where it names another.
+    assert [pair.question for pair, _ in found] == ["Which gizmos are red?", "Which are heavy (987)"]
     assert sorted(what.partition(":")[0] for what in dropped) == ["not sayable", "refused"]
 
 

@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlgen.sql.fingerprint import Unusable, chatter, fingerprint, literals, prepare, says_again
+from sqlgen.sql.fingerprint import Unusable, chatter, fingerprint, literals, prepare
 from sqlgen.training.logs.realise import realise
 from sqlgen.training.logs.redact import redact
 from sqlgen.training.logs.store import Example, LogStore
 from sqlgen.training.logs.titles import title_of
-from sqlgen.types import Catalog, Dialect, Rejection, RetrievedContext, TableSlice, ValidatedQuery, ValueMatch
+from sqlgen.types import Catalog, Dialect, Rejection, ValueMatch
 
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
@@ -33,9 +33,9 @@ Source = Literal["log", "title", "written", "reviewed", "history", "renamed"]
 """Where a question comes from: the log itself, a title or comment, our own words, a reviewer, an answered question;
 "renamed" where the SQL was put under the schema's new names, which a reviewer has to accept."""
 
-_RULES = "2"
+_RULES = "3"
 _BATCH = 100
-MAX_PAIRS = 12
+MAX_PAIRS = 16
 """Pairs of one fingerprint with questions that we wrote; questions of people are not counted."""
 MAX_ASKED = 50
 MAX_SHARE = 0.05
@@ -196,8 +196,7 @@ def _study(
     found: dict[str, Any] = {"sql": redact(checked.sql), "key": key}
     asked = example.question or title_of(example.sql)
     if asked:
-        said = _with_values(asked, checked, database, catalog)
-        found["asked"], found["source"] = said, _source(example)
+        found["asked"], found["source"] = asked, _source(example)
     if not example.question:
         found["written"] = list(realise(found["sql"], dialect, catalog, checked.tables, metrics))
     return found
@@ -225,26 +224,6 @@ def _renamed(
 
 def _source(example: Example) -> Source:
     return "history" if example.id < 0 else "log" if example.question else "title"
-
-
-def _with_values(question: str, query: ValidatedQuery, database: Database, catalog: Catalog) -> str:
-    """``question`` with the values that it leaves out behind it, where the query can then be said and couldn't before.
-
-    Not where it names other values: that pair is doubtful, and values behind it would hide this.
-    """
-    dialect = database.dialect
-    context = RetrievedContext(tuple(TableSlice(t, 1.0, "") for t in catalog.tables if t.key in query.tables))
-    try:
-        if says_again(query.sql, dialect, context, question):
-            return question
-        missing = [v for v in literals(query.sql, dialect) if v.lower() not in question.lower()]
-        fuller = f"{question.rstrip('.?! ')} ({', '.join(missing)})"
-        if not (missing and len(missing) < 8 and says_again(query.sql, dialect, context, fuller)):
-            return question
-        matches = database.retrieve(question).values
-        return question if names_other_values(question, query.sql, dialect, matches) else fuller
-    except Unusable:
-        return question
 
 
 def names_other_values(question: str, sql: str, dialect: Dialect, matches: Iterable[ValueMatch]) -> bool:

@@ -1,8 +1,10 @@
 """A question for a query that has none: the query's form put into words, in several wordings.
 
 The form (``sqlgen.sql.form``) is easier to say than a tree: joins and aliases are gone, a month is one value. The words
-are the catalog's: natural names of tables and columns, their descriptions where these are short, names of metrics. No
-draw is made: the same query has the same questions everywhere.
+are the catalog's: natural names of tables and columns, their descriptions where these are short, names of metrics. Half
+of the wordings are brief, as people are: they ask for publications in VLDB after 2000, not for titles of publications
+whose conference name is VLDB and year is more than 2000. No draw is made: the same query has the same questions
+everywhere.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ from sqlgen.types import Catalog, Column, Dialect, RetrievedContext, TableSlice
 
 __all__ = ["STYLES", "realise"]
 
-STYLES = 4
-"""How many wordings there are."""
+STYLES = 8
+"""How many wordings there are; a query that can't be said briefly has half of them."""
+_FULL = 4
 
 
 class _Unsayable(Exception):
@@ -59,6 +62,8 @@ class _Core:
     distinct: bool = False
     everything: bool = False
     where: str = ""
+    free: str = ""
+    far: bool = False
     group: list[_Phrase] = field(default_factory=list)
     having: str = ""
     order: list[tuple[_Phrase, bool]] = field(default_factory=list)
@@ -66,6 +71,10 @@ class _Core:
     offset: str = ""
     per: list[_Phrase] = field(default_factory=list)
     preserved: int | None = None
+
+    @property
+    def narrowed(self) -> bool:
+        return bool(self.where or self.free)
 
 
 def realise(
@@ -163,6 +172,7 @@ _AGGREGATE = {
     "min": ("lowest", "minimum", "smallest", "lowest"),
     "max": ("highest", "maximum", "largest", "highest"),
 }
+_SUPERLATIVE = tuple(f"the {said} " for word in ("min", "max") for said in _AGGREGATE[word])
 _DATES = {"min": ("earliest", "first"), "max": ("latest", "most recent")}
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
 _NULL = {
@@ -183,6 +193,21 @@ _MANY = {
     ">=": "at least {}",
     "<=": "at most {}",
 }
+# Conditions without the name of their column.
+_FREE_NAME = (
+    " of {value}",
+    " in the {value} {noun}",
+    " by {noun} {value}",
+    " from {value}",
+    " in {value}",
+    " by {value}",
+)
+_FREE_OWN = (" of {value}", " for {value}")
+_FREE_ROW = (" called {value}", " named {value}", " {value}")
+_FREE_TEXT = (" in {value}", " that are {value}", " with {value}", " for {value}")
+_FREE_PART = (" about {value}", " with {value}", " containing {value}", " on {value}")
+_FREE_TIME = {"=": "in", "<": "before", ">": "after", "<=": "until", ">=": "since"}
+_NAMES = {"name", "title", "label", "full name", "first name", "last name"}
 _ARITHMETIC = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 _UNARY = {
     "lower": "{} in lower case",
@@ -214,6 +239,8 @@ class _Speaker:
         self.context = context
         self.spoken = spoken
         self.style = style
+        self.brief = style >= _FULL
+        self.free = False
         self.metrics = metrics
         self.at = 0
         self.cores: list[_Core] = []
@@ -385,7 +412,7 @@ class _Speaker:
                 raise _Unsayable("a set operation in WITH")
             self.need("]")
             tail = f" per {_and([g.text for g in inner.group])}" if inner.group else ""
-            tail += self.of_rows(inner) if inner.where else ""
+            tail += self.of_rows(inner) if inner.narrowed else ""
             self.derived = [p.text + (tail if p.aggregate else "") for p in inner.items]
             if inner.limit or (inner.having and not inner.group):
                 raise _Unsayable("a limited WITH")
@@ -414,7 +441,9 @@ class _Speaker:
                 else:
                     self.pointer()
         if self.accept("where"):
+            around, self.free = self.free, self.brief and not self.has_or()
             core.where = self.condition()
+            self.free = around
         if self.accept("group"):
             while not (isinstance(self.peek(), str) and self.peek() in {*_STOPS, "</s>"}):
                 core.group.append(self.expr())
@@ -472,18 +501,18 @@ class _Speaker:
         if inner is None or place is None:
             return "groups"
         what = self.counted(place) if self.is_key(place) else plural(natural_name(self.column_of(place).name))
-        among = f" among {self.noun(inner.main)}{self.whose(inner)}" if inner.where else ""
+        among = f" among {self.noun(inner.main)}{self.whose(inner)}" if inner.narrowed else ""
         return f"{what}{self.having(inner)}{among}"
 
     def whose(self, core: _Core) -> str:
         if not core.where:
-            return ""
+            return core.free
         if core.where.startswith(("that ", "with ")):
-            return f" {core.where}"
+            return f"{core.free} {core.where}"
         if self.style % 4 == 2:
             # with city Berlin and price over 5
-            return f" with {core.where.replace(' is not ', ' other than ').replace(' is ', ' ')}"
-        return f" {self.pick(('whose', 'where the', 'whose', 'where'))} {core.where}"
+            return f"{core.free} with {core.where.replace(' is not ', ' other than ').replace(' is ', ' ')}"
+        return f"{core.free} {self.pick(('whose', 'where the', 'whose', 'where'))} {core.where}"
 
     def of_rows(self, core: _Core) -> str:
         return f" of {self.nouns(core)}{self.whose(core)}"
@@ -517,6 +546,9 @@ class _Speaker:
     def extreme(self, phrase: _Phrase, down: bool) -> str:
         if phrase.rows and phrase.text.startswith("number of "):
             return ("most " if down else "fewest ") + phrase.text.removeprefix("number of ")
+        if self.brief and phrase.text.endswith((" number", " count")):
+            # the most citations, not the highest citation number
+            return ("most " if down else "fewest ") + plural(phrase.text.rpartition(" ")[0])
         if phrase.kind == "date":
             return self.pick(("latest", "most recent") if down else ("earliest", "first")) + f" {phrase.text}"
         return (
@@ -575,6 +607,8 @@ class _Speaker:
         if core.distinct:
             things = f"{self.pick(('different', 'distinct', 'unique', 'distinct'))} {things}"
         nouns, whose = self.nouns(core), self.whose(core)
+        if self.brief and (meant := self.meant(core)):
+            return self.brief_listing(core, meant)
         if core.limit and core.order:
             phrase, down = core.order[0]
             extreme = self.extreme(phrase, down)
@@ -601,6 +635,14 @@ class _Speaker:
                 f"List the {things} for the {core.limit} {nouns}{whose} that have the {extreme}{rest}.",
             ))  # fmt: skip
         order = self.ordering(core)
+        if core.free and not (core.where or core.far or core.everything) and len(core.items) == 1:
+            # the highest point in Texas, of whatever table
+            return self.pick((
+                f"What is the {things}{whose}{order}?",
+                f"Show the {things}{whose}{order}.",
+                f"{things}{whose}{order}",
+                f"Tell me the {things}{whose}{order}.",
+            ))  # fmt: skip
         if core.everything:
             return self.pick((
                 f"Show {things} of the {nouns}{whose}{order}.",
@@ -615,6 +657,44 @@ class _Speaker:
             f"{things} of the {nouns}{whose}{order}",
         ))  # fmt: skip
 
+    def meant(self, core: _Core) -> str:
+        """What is listed when only names or keys of one table are: its rows."""
+        places = [p.column for p in core.items]
+        if not places or any(
+            place is None or not (self.is_key(place) or self.is_name(place)) for place in places
+        ):
+            return ""
+        nouns = {
+            self.counted(place) if self.is_key(place) else self.noun(place[0]) for place in places if place
+        }
+        return nouns.pop() if len(nouns) == 1 else ""
+
+    def brief_listing(self, core: _Core, nouns: str) -> str:
+        whose, order = self.whose(core), self.ordering(core)
+        if core.limit and core.order:
+            phrase, down = core.order[0]
+            extreme, rest = self.extreme(phrase, down), self.then(core)
+            if core.limit == "1":
+                one = singular(nouns)
+                return self.pick((
+                    f"What is the {one}{whose} with the {extreme}{rest}?",
+                    f"Which {one}{whose} has the {extreme}{rest}?",
+                    f"{one} with the {extreme}{rest}{whose}",
+                    f"Give me the {one}{whose} that has the {extreme}{rest}.",
+                ))  # fmt: skip
+            return self.pick((
+                f"What are the {core.limit} {nouns}{whose} with the {extreme}{rest}?",
+                f"Show the {'top' if down else 'bottom'} {core.limit} {nouns}{whose} by {phrase.text}{rest}.",
+                f"{core.limit} {nouns} with the {extreme}{rest}{whose}",
+                f"Which {core.limit} {nouns}{whose} have the {extreme}{rest}?",
+            ))  # fmt: skip
+        return self.pick((
+            f"Show me all {nouns}{whose}{order}.",
+            f"What are the {nouns}{whose}{order}?",
+            f"{nouns}{whose}{order}",
+            f"Give me the {nouns}{whose}{order}.",
+        ))  # fmt: skip
+
     def then(self, core: _Core) -> str:
         rest = [
             f"{'highest' if down else 'lowest'} {p.text}" if p.kind != "text" else p.text
@@ -627,9 +707,10 @@ class _Speaker:
         if (
             len(core.items) == 1
             and core.items[0].rows
-            and core.items[0].text == f"number of {self.nouns(core)}"
+            and core.items[0].text.startswith("number of ")
+            and (self.brief or core.items[0].text == f"number of {self.nouns(core)}")
         ):
-            nouns = self.nouns(core)
+            nouns = core.items[0].text.removeprefix("number of ")
             return self.pick((
                 f"How many {nouns}{whose} are there?",
                 f"What is the number of {nouns}{whose}?",
@@ -655,7 +736,7 @@ class _Speaker:
         extra = _and([p.text for p in plain if p not in shown])
         things = _and([p.text for p in aggregates])
         tail = ""
-        if core.where:
+        if core.narrowed:
             counted = aggregates and all(p.rows for p in aggregates)
             tail = self.whose(core) if counted else f", counting only {self.nouns(core)}{self.whose(core)}"
             if aggregates and not counted:
@@ -668,7 +749,7 @@ class _Speaker:
             extreme, rest = self.extreme(phrase, down), self.then(core)
             beside = [p.text for p in aggregates if p.text != phrase.text]
             also = f" Show also the {_and(beside)}." if beside else ""
-            where = f" among {self.nouns(core)}{self.whose(core)}" if core.where else ""
+            where = f" among {self.nouns(core)}{self.whose(core)}" if core.narrowed else ""
             if core.limit == "1":
                 also = f" Show it and the {things}." if aggregates else ""
                 return self.pick((
@@ -687,7 +768,7 @@ class _Speaker:
             ))  # fmt: skip
         order = self.ordering(core)
         if not aggregates:
-            where = f" among {self.nouns(core)}{self.whose(core)}" if core.where else ""
+            where = f" among {self.nouns(core)}{self.whose(core)}" if core.narrowed else ""
             if having.startswith(" with ") and not order:
                 many = plural(each) if " and " not in each else each
                 have = having.removeprefix(" with ")
@@ -716,15 +797,12 @@ class _Speaker:
         """What rows are grouped by when only names of them are shown: each customer, not each first and last name."""
         places = [p.column for p in phrases]
         if (
-            self.style % 2 == 0
-            or any(place is None for place in places)
+            (self.style % 2 == 0 and not self.brief)
+            or any(place is None or not self.is_name(place) for place in places)
             or len({place[0] for place in places if place}) != 1
         ):
             return ""
-        names = {natural_name(self.column_of(place).name) for place in places if place}
-        noun = self.noun(places[0][0], many=False)  # type: ignore[index]
-        plain = {"name", "title", "first name", "last name", "full name", "label", f"{noun} name"}
-        return noun if names <= plain else ""
+        return self.noun(places[0][0], many=False)  # type: ignore[index]
 
     # -- expressions -------------------------------------------------------------------------------------
 
@@ -862,11 +940,14 @@ class _Speaker:
         distinct = bool(self.accept("distinct"))
         inner = self.shifted() if self.peek() in AGGREGATES else self.prim()
         if word == "count":
-            if inner.column is not None and self.is_key(inner.column):
+            if inner.column is not None and (
+                self.is_key(inner.column) or (self.brief and distinct and self.is_name(inner.column))
+            ):
                 what = self.counted(inner.column)
                 different = (
                     "different "
                     if distinct
+                    and not self.brief
                     and inner.column[0] == self.cores[-1].main
                     and not self.column_of(inner.column).primary_key
                     else ""
@@ -919,8 +1000,13 @@ class _Speaker:
         own = self.column_of(parent).primary_key and self.cores[-1].main == parent[0]
         return own and self.target(place) == key
 
+    def is_name(self, place: tuple[int, int]) -> bool:
+        """Whether a column holds what rows of its table are called."""
+        name, noun = natural_name(self.column_of(place).name), self.noun(place[0], many=False)
+        return name in _NAMES or name in (noun, f"{noun} name", f"{noun} title")
+
     def counted(self, place: tuple[int, int]) -> str:
-        if self.column_of(place).primary_key:
+        if self.column_of(place).primary_key or (self.target(place) is None and self.is_name(place)):
             return self.noun(place[0])
         target = self.target(place)
         named = next((i for i, s in enumerate(self.context.tables) if s.table.key == target), None)
@@ -999,7 +1085,9 @@ class _Speaker:
 
     def predicate(self) -> str:
         if self.accept("("):
+            free, self.free = self.free, False
             inner = self.condition()
+            self.free = free
             self.need(")")
             return f"either {inner}" if " or " in inner else inner
         if word := self.accept("exists", "not_exists"):
@@ -1018,9 +1106,17 @@ class _Speaker:
         if word == "between":
             low = self.operand()
             high = self.operand()
+            if self.free and self.is_time(left):
+                self.cores[-1].free += f" {self.pick(('between', 'from', 'between', 'from'))} {low} " + (
+                    f"{self.pick(('and', 'to', 'and', 'to'))} {high}"
+                )
+                return ""
             return f"{left.text} is between {low} and {high}"
         right = self.peek()
         value = self.operand()
+        if self.free and (said := self.said_freely(left, word, right, value)):
+            self.cores[-1].free += said
+            return ""
         if left.kind == "bool" and value.lower() in _TRUTH and word in ("=", "!="):
             return f"{left.text} is {'true' if _TRUTH[value.lower()] == (word == '=') else 'false'}"
         if (
@@ -1039,6 +1135,45 @@ class _Speaker:
         if isinstance(right, tuple) and right[0] == "c" and word == "=" and left.column is not None:
             return f"{left.text} is the same as the {value}"
         return f"{left.text} {self.pick(_COMPARE[word])} {value}"
+
+    def has_or(self) -> bool:
+        """Whether one of the conditions that begin here is enough."""
+        depth = 0
+        for token in self.tokens[self.at :]:
+            if depth == 0 and (token in _STOPS or token == "or"):
+                return token == "or"
+            depth += (token in ("[", "(")) - (token in ("]", ")"))
+        return False
+
+    @staticmethod
+    def is_time(phrase: _Phrase) -> bool:
+        return phrase.column is not None and (phrase.kind == "date" or phrase.text.split()[-1] == "year")
+
+    def said_freely(self, left: _Phrase, word: str, right: FormToken, value: str) -> str:
+        """A condition as people add it to what they ask for, without its column: " in VLDB"; "" where it needs the name."""
+        place = left.column
+        nouns = f" of {self.nouns(self.cores[-1])}"
+        if right == "[" and word == "=" and value.startswith(_SUPERLATIVE) and value.endswith(nouns):
+            return f" with {value.removesuffix(nouns)}"
+        if place is None or not ((isinstance(right, tuple) and right[0] in ("q", "v")) or right in NUMBERS):
+            return ""
+        if self.is_time(left):
+            return f" {_FREE_TIME[word]} {value}" if word in _FREE_TIME else ""
+        if left.kind == "number" and word in _MANY and left.text.endswith((" number", " count")):
+            return f" with {_MANY[word].format(value)} {plural(left.text.rpartition(' ')[0])}"
+        if left.kind != "text" or word not in ("=", "contains"):
+            return ""
+        own = place[0] == self.cores[-1].main
+        self.cores[-1].far |= not own
+        ways: Sequence[str] = _FREE_TEXT
+        if word == "contains":
+            ways = _FREE_PART
+        elif self.is_name(place):
+            alone = len(self.cores[-1].items) == 1 and not self.meant(self.cores[-1])
+            ways = _FREE_NAME if not own else _FREE_OWN if alone else _FREE_ROW
+        # Several in one question are told apart by more than their values.
+        turn = self.style + len(self.cores[-1].free.split())
+        return ways[turn % len(ways)].format(value=value, noun=self.noun(place[0], many=False))
 
     def operand(self) -> str:
         return self.expr().text
@@ -1061,6 +1196,17 @@ class _Speaker:
                 no = ("that have no", "that have never had any", "that have no", "that have no")
                 have = "that have" if word == "in" else self.pick(no)
                 return f"{have} {self.noun(place[0])}{self.whose(inner)}"
+            if (
+                self.free
+                and plain
+                and word == "in"
+                and place is not None
+                and (self.is_key(place) or self.is_name(place))
+            ):
+                self.cores[
+                    -1
+                ].free += f" {self.pick(('in', 'of', 'from', 'in'))} {self.counted(place)}{self.whose(inner)}"
+                return ""
             return f"{left.text} is {'' if word == 'in' else 'not '}among the {self.as_noun(inner)}"
         values = []
         while (isinstance(self.peek(), tuple) and self.peek()[0] in ("q", "v")) or self.peek() in NUMBERS:

