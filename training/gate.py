@@ -147,7 +147,7 @@ def _finds_nothing(database: Database, sql: str) -> bool:
     )
 
 
-def general_suite(folder: Path, count: int = 120) -> Suite:
+def general_suite(folder: Path, count: int = 200) -> Suite:
     """Questions kept from all training, over businesses of their own, as SQLite files in ``folder``."""
     questions: list[GoldQuestion] = []
     databases: dict[str, SuiteDatabase] = {}

@@ -1153,7 +1153,7 @@ class _Speaker:
         """A condition as people add it to what they ask for, without its column: " in VLDB"; "" where it needs the name."""
         place = left.column
         nouns = f" of {self.nouns(self.cores[-1])}"
-        if right == "[" and word == "=" and value.startswith(_SUPERLATIVE) and value.endswith(nouns):
+        if right == "[" and word == "=" and value.startswith(_SUPERLATIVE) and value.endswith(left.text + nouns):
             return f" with {value.removesuffix(nouns)}"
         if place is None or not ((isinstance(right, tuple) and right[0] in ("q", "v")) or right in NUMBERS):
             return ""
