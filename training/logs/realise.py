@@ -796,6 +796,8 @@ class _Speaker:
     def entity(self, phrases: Sequence[_Phrase]) -> str:
         """What rows are grouped by when only names of them are shown: each customer, not each first and last name."""
         places = [p.column for p in phrases]
+        if self.brief and len(places) == 1 and places[0] is not None and self.is_key(places[0]):
+            return singular(self.counted(places[0]))
         if (
             (self.style % 2 == 0 and not self.brief)
             or any(place is None or not self.is_name(place) for place in places)
@@ -1006,7 +1008,9 @@ class _Speaker:
         return name in _NAMES or name in (noun, f"{noun} name", f"{noun} title")
 
     def counted(self, place: tuple[int, int]) -> str:
-        if self.column_of(place).primary_key or (self.target(place) is None and self.is_name(place)):
+        table = self.context.tables[place[0]].table
+        is_own = self.column_of(place).primary_key and sum(c.primary_key for c in table.columns) == 1
+        if is_own or (self.target(place) is None and self.is_name(place)):
             return self.noun(place[0])
         target = self.target(place)
         named = next((i for i, s in enumerate(self.context.tables) if s.table.key == target), None)
@@ -1153,7 +1157,12 @@ class _Speaker:
         """A condition as people add it to what they ask for, without its column: " in VLDB"; "" where it needs the name."""
         place = left.column
         nouns = f" of {self.nouns(self.cores[-1])}"
-        if right == "[" and word == "=" and value.startswith(_SUPERLATIVE) and value.endswith(left.text + nouns):
+        if (
+            right == "["
+            and word == "="
+            and value.startswith(_SUPERLATIVE)
+            and value.endswith(left.text + nouns)
+        ):
             return f" with {value.removesuffix(nouns)}"
         if place is None or not ((isinstance(right, tuple) and right[0] in ("q", "v")) or right in NUMBERS):
             return ""
@@ -1203,9 +1212,12 @@ class _Speaker:
                 and place is not None
                 and (self.is_key(place) or self.is_name(place))
             ):
-                self.cores[
-                    -1
-                ].free += f" {self.pick(('in', 'of', 'from', 'in'))} {self.counted(place)}{self.whose(inner)}"
+                at = (
+                    ""
+                    if inner.free and self.style % 2
+                    else f" {self.pick(('in', 'of'))} {self.counted(place)}"
+                )
+                self.cores[-1].free += at + self.whose(inner)
                 return ""
             return f"{left.text} is {'' if word == 'in' else 'not '}among the {self.as_noun(inner)}"
         values = []
