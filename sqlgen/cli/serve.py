@@ -95,6 +95,8 @@ def _listen(serve: ServeSettings) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    from sqlgen.serve.protocol import SharedSocket
+
     config = uvicorn.Config(
         "sqlgen.serve.app:from_environment",
         factory=True,
@@ -119,7 +121,7 @@ def _listen(serve: ServeSettings) -> None:
             return
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sqlgen-metrics-"))
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        Multiprocess(config, [listening]).run()
+        Multiprocess(config, [SharedSocket(listening)]).run()
 
 
 def _leave(number: int, frame: object) -> NoReturn:

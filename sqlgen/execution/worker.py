@@ -385,11 +385,25 @@ class SqliteSession:
             self.connection.set_authorizer(sqlite_authorizer)
             self.busy_s = busy_s
         if memory_mib != self.memory_mib:
+            self._keep_pages(memory_mib * 1024 // 8)
             _limit_memory(self.base + memory_mib * MEBIBYTE)
             # what sorting puts on disk; a pipe has no size that this could bound
             _limit_files(4 * memory_mib * MEBIBYTE)
             self.memory_mib = memory_mib
         return sqlite_query(self.connection, sql, timeout_s)
+
+    def _keep_pages(self, kib: int) -> None:
+        """Keep pages of the file in so much memory; with SQLite's own 2 MiB a join reads them again and again."""
+        import sqlite3
+
+        self.connection.set_authorizer(None)
+        try:
+            self.connection.execute(f"PRAGMA cache_size=-{kib}")
+        except sqlite3.Error as error:
+            # it reads the file's head
+            raise Failure(_sqlite_kind(error), str(error)) from None
+        finally:
+            self.connection.set_authorizer(sqlite_authorizer)
 
     def release(self) -> None:
         """A SQLite file may stay open: readers keep nobody from writing between queries."""

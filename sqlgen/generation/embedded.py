@@ -42,7 +42,7 @@ class _Beam:
 class EmbeddedGenerator:
     """A ``Generator`` over exported weights. Sessions are shared; calls from threads are safe."""
 
-    def __init__(self, folder: Path, *, threads: int = 2, verify: bool = False) -> None:
+    def __init__(self, folder: Path, *, threads: int | None = None, verify: bool = False) -> None:
         """Load ``folder``; ModelUnavailable when something is missing, damaged or of another version.
 
         ``verify`` compares the files with the manifest's SHA-256 sums first, which costs some

@@ -39,7 +39,7 @@ class GraphEmbedder:
     ``attention_mask`` (int64 [n, L]) to unit vectors. Raises ModelUnavailable when either is missing or damaged.
     """
 
-    def __init__(self, path: Path, *, threads: int = 2) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
         file = path / "embedder.onnx"
         self._graph = open_graph(file, threads)
         self._tokenizer = open_tokenizer(path / "tokenizer.json")

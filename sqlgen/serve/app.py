@@ -29,6 +29,7 @@ from sqlgen.errors import (
     SqlgenError,
     StoreUnusable,
 )
+from sqlgen.graphs import use_threads
 from sqlgen.pipeline import Database, Reply, connect
 from sqlgen.serve import metrics
 from sqlgen.serve.door import CALLER, Door, problem
@@ -129,6 +130,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 def from_environment() -> FastAPI:
     """The service that sqlgen.toml and the environment describe; what each worker process runs."""
     settings = load_settings()
+    # The cores are shared by the questions at work; a second thread for one of them costs more than it gives.
+    use_threads(1)
     return create_app(partial(connect, settings=settings), settings)
 
 

@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["TimedProtocol"]
+__all__ = ["SharedSocket", "TimedProtocol"]
+
+
+class SharedSocket(socket.socket):
+    """What several processes listen at: each takes one connection a turn, where asyncio's would take all that wait.
+
+    Clients keep their connections, so those of one burst would all stay with whichever process woke first.
+    """
+
+    def __init__(self, bound: socket.socket) -> None:
+        super().__init__(bound.family, bound.type, bound.proto, fileno=bound.detach())
+        self._has_taken = False
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection, and BlockingIOError after it, as if no other waited."""
+        self._has_taken = not self._has_taken
+        if not self._has_taken:
+            raise BlockingIOError
+        return super().accept()
+
+    def __reduce__(self) -> tuple[type[SharedSocket], tuple[socket.socket]]:
+        # multiprocessing takes a plain one; it has to stay open until the process has begun.
+        self._plain = socket.fromfd(self.fileno(), self.family, self.type, self.proto)
+        return type(self), (self._plain,)
 
 
 class TimedProtocol(H11Protocol):

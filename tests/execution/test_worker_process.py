@@ -102,6 +102,20 @@ def test_a_cut_frame_is_the_end() -> None:
         worker.read_frame(io.BytesIO(stream.getvalue()[:-1]))
 
 
+def test_an_eighth_of_a_querys_memory_is_for_pages_of_the_file(
+    small_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bound in ("_limit_memory", "_limit_files"):
+        monkeypatch.setattr(worker, bound, lambda size: None)
+    session = worker.SqliteSession(f"file:{small_file}?mode=ro")
+    for memory_mib in (32, 384):
+        with session.query("SELECT a FROM t", 1.0, memory_mib) as (cursor, _, _):
+            assert cursor.fetchall() == [(1,), (2,)]
+        session.connection.set_authorizer(None)
+        assert session.connection.execute("PRAGMA cache_size").fetchone() == (-memory_mib * 128,)
+        session.connection.set_authorizer(worker.sqlite_authorizer)
+
+
 # -- values --------------------------------------------------------------------------------------
 
 

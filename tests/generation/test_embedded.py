@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sqlgen import graphs
 from sqlgen.errors import ModelUnavailable
 from sqlgen.generation import load_generator
 from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
@@ -150,6 +151,28 @@ def test_unknown_model() -> None:
 def test_weights_fit_the_promise() -> None:
     EmbeddedGenerator(shipped_path(), verify=True)
     assert sum(p.stat().st_size for p in shipped_path().iterdir()) <= 64 * 10**6
+
+
+@pytest.mark.parametrize("flags", ["fpu avx2", "fpu avx512_vnni"])
+def test_processors_with_and_without_vnni_answer_alike(
+    generator: EmbeddedGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+    monkeypatch.setattr(graphs, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(graphs, "_has_vnni", graphs._has_vnni.__wrapped__)
+    other = EmbeddedGenerator.load()
+    said = other._encoder.get_session_options().get_session_config_entry("session.x64quantprecision")
+    assert said == ("0" if "vnni" in flags else "1")
+    for text in EXPECTED:
+        question = Question(text, "sqlite")
+        assert other.generate(question, CONTEXT) == generator.generate(question, CONTEXT)
+
+
+def test_a_service_gives_each_run_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "_threads", 2)
+    assert EmbeddedGenerator.load()._decoder.get_session_options().intra_op_num_threads == 2
+    graphs.use_threads(1)
+    assert EmbeddedGenerator.load()._decoder.get_session_options().intra_op_num_threads == 1
 
 
 def test_the_runtime_reports_to_nobody(tmp_path: Path) -> None:

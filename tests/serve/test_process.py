@@ -22,6 +22,7 @@ import pytest
 
 from sqlgen.cli import main
 from sqlgen.history import History
+from sqlgen.serve.protocol import SharedSocket
 
 
 @contextmanager
@@ -108,6 +109,16 @@ def test_two_workers_under_load_lose_no_accepted_question_on_sigterm(shop: str, 
     total = re.search(r'sqlgen_answers_total\{status="answered"\} (\d+)', counted)
     assert total is not None
     assert int(total[1]) >= 8
+
+
+def test_of_connections_that_wait_a_worker_takes_one_a_turn() -> None:
+    with SharedSocket(socket.create_server(("127.0.0.1", 0))) as listening:
+        waiting = [socket.create_connection(listening.getsockname()) for _ in range(2)]
+        for client in waiting:
+            with client, listening.accept()[0] as taken:
+                assert taken.getpeername() == client.getsockname()
+            with pytest.raises(BlockingIOError):
+                listening.accept()
 
 
 def test_slow_and_strange_connections_are_closed(shop: str, tmp_path: Path) -> None:
