@@ -90,7 +90,7 @@ class _Graph:
         return np.ascontiguousarray(full.T if matrix.transposed else full, dtype=np.float32)
 
     def put(self, matrix: _Matrix, weight: Floats) -> None:
-        """Store a changed matrix as uint8, one scale a column, as the export does."""
+        """Store a changed matrix in 8 bits, signed if it was, one scale a column, as the export does."""
         full = weight.T if matrix.transposed else weight
         per_column = self.array(matrix.scale).ndim == 1
         low = np.minimum(full.min(0) if per_column else full.min(), 0)
@@ -98,6 +98,8 @@ class _Graph:
         scale = np.maximum((high - low) / 255, 1e-12).astype(np.float32)
         zero = np.clip(np.round(-low / scale), 0, 255).astype(np.uint8)
         quantised = np.clip(np.round(full / scale) + zero, 0, 255).astype(np.uint8)
+        if self.array(matrix.zero).dtype == np.int8:
+            quantised, zero = ((part ^ np.uint8(0x80)).view(np.int8) for part in (quantised, zero))
         for name, value in ((matrix.quantised, quantised), (matrix.scale, scale), (matrix.zero, zero)):
             self.parts[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
 

@@ -52,7 +52,10 @@ def test_a_definition_comes_and_goes_with_its_adapter(world: str, tmp_path: Path
         assert database.retrieve("which are major cities?").terms == ()
         database.adapters.promote(name, BASE)
         (term,) = database.retrieve("which are major cities?").terms
-        assert (term.hint, term.source) == ("major city refers to population > 150000", "learned from the log")
+        assert (term.hint, term.source) == (
+            "major city refers to population > 150000",
+            "learned from the log",
+        )
         assert database.retrieve("which are the big towns?").terms[0].name == "major city"
         answer = database.ask("How many major cities are there?")
         assert "150000" in answer.sql

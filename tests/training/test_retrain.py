@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import sqlgen
@@ -68,6 +69,12 @@ def test_the_shipped_weights_come_back_and_go_out_unchanged(tmp_path: Path) -> N
     again = dict(load_exported(tmp_path / "other").named_parameters())[name]
     moved = (again.detach() - parameter).numpy()
     assert abs(float(moved.mean()) - 0.01) < 0.001
+    # An adapter's matrices stay of the kind that runs quickest.
+    kinds = [
+        [part.data_type for part in onnx.load(folder / "decoder.onnx").graph.initializer]
+        for folder in (shipped_path(), tmp_path / "other")
+    ]
+    assert kinds[0] == kinds[1]
     assert EmbeddedGenerator(tmp_path / "other", verify=True).info.adapter == "y"
     with pytest.raises(ModelUnavailable, match="have no nothing"):
         write_changed(shipped_path(), {"nothing": change}, tmp_path / "bad", adapter="z")
