@@ -1,4 +1,4 @@
-"""What every part shares: isolation of the environment, real database servers, an app on a port, a model of beams.
+"""What every part shares: isolation of the environment, real database servers, an app on a port, a model of beams, parts of a catalog.
 
 ``postgres_url`` and ``mariadb_url`` are SQLAlchemy URLs of one fresh, empty database per session;
 ``new_postgres_database`` and ``new_mariadb_database`` are functions that make another one and return its URL.
@@ -29,7 +29,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
-from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext
+from sqlgen.types import Candidate, Catalog, Column, ModelInfo, Question, RetrievedContext, Table
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("sqlgen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -93,6 +93,18 @@ class Beams:
         self, question: Question, context: RetrievedContext, *, beams: int = 4
     ) -> tuple[Candidate, ...]:
         return tuple(Candidate(sql, math.log(p), "beams", "1") for sql, p in self.held)
+
+
+def table_of(catalog: Catalog, key: str) -> Table:
+    table = catalog.table(key)
+    assert table is not None, f"{key} not in {[t.key for t in catalog.tables]}"
+    return table
+
+
+def column_of(catalog: Catalog, key: str, name: str) -> Column:
+    column = table_of(catalog, key).column(name)
+    assert column is not None, f"{key}.{name} missing"
+    return column
 
 
 def create_database(server_url: str, *, suffix: str = "") -> str:
