@@ -34,18 +34,9 @@ if TYPE_CHECKING:
 
     from sqlgen.retrieval import Embedder, Index
 
-__all__ = [
-    "DEPTHS",
-    "STAGES",
-    "gold_reads",
-    "open_each",
-    "open_union",
-    "run_retrieval",
-    "union_catalog",
-    "union_index",
-]
+__all__ = ["STAGES", "gold_reads", "open_each", "open_union", "run_retrieval", "union_catalog", "union_index"]
 
-DEPTHS = (3, 5, 10, 20)
+_DEPTHS = (3, 5, 10, 20)
 _WORDS = Weights(cell=0.0, vector=0.0, neighbour=0.0, schema_mate=0.0, seed=math.inf)
 _WHOLE = Weights()
 STAGES: tuple[tuple[str, Weights, bool], ...] = (
@@ -58,7 +49,6 @@ STAGES: tuple[tuple[str, Weights, bool], ...] = (
 )
 """Name, weights, and whether the reranker runs: words (BM25 over names, comments and sampled values) alone,
 then what each further step adds. The last is what a question gets."""
-_NO_BUDGET = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,9 +293,9 @@ def _retrieve(
     began = time.perf_counter()
     context = index.retrieve(text, k=10, token_budget=settings.token_budget, count_tokens=count_tokens)
     latency_ms = 1000 * (time.perf_counter() - began)
-    ranked = index.rank(text, limit=max(DEPTHS))
+    ranked = index.rank(text, limit=max(_DEPTHS))
     each = (
-        index.rank(text, limit=max(DEPTHS), weights=weights, rerank=rerank)
+        index.rank(text, limit=max(_DEPTHS), weights=weights, rerank=rerank)
         for _, weights, rerank in (STAGES if stages else ())
     )
     return _Found(
@@ -326,12 +316,12 @@ def _slices(tables: Iterable[TableSlice]) -> tuple[tuple[str, frozenset[str]], .
 
 def _figures(found: Sequence[_Found]) -> dict[str, Any]:
     figures: dict[str, Any] = {"recall": {}, "complete_recall": {}, "precision": {}, "column_recall": {}}
-    for depth in DEPTHS:
+    for depth in _DEPTHS:
         for name, value in _at_depth([(f, f.tables[:depth]) for f in found]).items():
             figures[name][str(depth)] = value
     complete = {
         str(depth): sum(f.gold_tables <= {key for key, _ in f.tables[:depth]} for f in found)
-        for depth in DEPTHS
+        for depth in _DEPTHS
     }
     figures["intervals"] = {
         "complete_recall": {depth: list(wilson(hits, len(found))) for depth, hits in complete.items()}
@@ -346,7 +336,7 @@ def _stage_figures(found: Sequence[_Found]) -> list[dict[str, Any]]:
     rows = []
     for k, (name, _, _) in enumerate(STAGES):
         row: dict[str, Any] = {"stage": name}
-        for depth in DEPTHS:
+        for depth in _DEPTHS:
             at_depth = _at_depth([(f, f.stages[k][:depth]) for f in found])
             for figure in ("recall", "complete_recall", "precision", "column_recall"):
                 row.setdefault(figure, {})[str(depth)] = at_depth[figure]
