@@ -60,7 +60,9 @@ class EmbeddedGenerator:
                 if "embedder" in manifest and (folder / "embedder.onnx").exists():
                     sums["embedder.onnx"] = manifest["embedder"]
                 for name, expected in sums.items():
-                    if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+                    with (folder / name).open("rb") as file:
+                        found = hashlib.file_digest(file, "sha256").hexdigest()
+                    if found != expected:
                         raise ModelUnavailable(f"{folder / name} is damaged; reinstall sqlgen")
             self._layers, self._heads = int(manifest["layers"]), int(manifest["heads"])
             self._width = int(manifest["hidden_size"]) // self._heads
