@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlgen.errors import UsageError
+from sqlgen.files import read_text
 
 __all__ = ["compare_runs", "mcnemar", "read_predictions", "render_comparison"]
 
@@ -23,12 +24,8 @@ def read_predictions(path: Path) -> dict[str, dict[str, Any]]:
     Raises UsageError naming file and line.
     """
     file = path / "predictions.jsonl" if path.is_dir() else path
-    try:
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {error}") from None
     found: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         try:
             row = json.loads(line)
             key = f"{row.get('db_id', '')}/{row['id']}"

@@ -24,6 +24,7 @@ from sqlgen.eval.gold import GoldAnswers
 from sqlgen.eval.runner import scratch_home
 from sqlgen.execution import open_driver
 from sqlgen.execution.compare import results_equal
+from sqlgen.files import read_text
 from sqlgen.generation import Generator, load_generator
 from sqlgen.pipeline import Database, Reply, connect
 from sqlgen.types import Limits
@@ -45,7 +46,7 @@ class Interaction:
 def read_interactions(path: Path) -> list[Interaction]:
     """Conversations in SParC's form; UsageError for what is none."""
     try:
-        documents = json.loads(path.read_text("utf-8"))
+        documents = json.loads(read_text(path))
         return [
             Interaction(
                 d["database_id"],
@@ -54,8 +55,6 @@ def read_interactions(path: Path) -> list[Interaction]:
             )
             for d in documents
         ]
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} holds no conversations: {error!r}") from error
 

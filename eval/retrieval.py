@@ -13,7 +13,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from sqlgen.retrieval import Embedder, Index
 
-__all__ = ["DEPTHS", "STAGES", "gold_reads", "open_each", "open_union", "run_retrieval", "union_catalog"]
+__all__ = ["STAGES", "gold_reads", "open_each", "open_union", "run_retrieval", "union_catalog", "union_index"]
 
-DEPTHS = (3, 5, 10, 20)
+_DEPTHS = (3, 5, 10, 20)
 _WORDS = Weights(cell=0.0, vector=0.0, neighbour=0.0, schema_mate=0.0, seed=math.inf)
 _WHOLE = Weights()
 STAGES: tuple[tuple[str, Weights, bool], ...] = (
@@ -49,7 +49,6 @@ STAGES: tuple[tuple[str, Weights, bool], ...] = (
 )
 """Name, weights, and whether the reranker runs: words (BM25 over names, comments and sampled values) alone,
 then what each further step adds. The last is what a question gets."""
-_NO_BUDGET = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,35 +243,42 @@ def open_union(
 
     ``embedder`` goes before the one that ``settings`` name.
     """
+    with union_index(suite, settings, progress, embedder) as (index, opened):
+        for db_id in by_database:
+            yield db_id, opened[db_id][1], index, f"{db_id}."
+
+
+@contextmanager
+def union_index(
+    suite: Suite,
+    settings: Settings,
+    progress: Progress | None = None,
+    embedder: Embedder | None = None,
+) -> Iterator[tuple[Index, dict[str, tuple[Engine, Catalog]]]]:
+    """One index over all databases of a suite, and the engine and the catalog of each that has tables."""
     from sqlgen.catalog import distinct_values, load_catalog, open_engine
     from sqlgen.pipeline.model import load_embedder
     from sqlgen.retrieval import open_index
 
     embedder = embedder or load_embedder(settings.embedder)
     with ExitStack() as stack:
-        engines: dict[str, Engine] = {}
-        catalogs: dict[str, Catalog] = {}
+        opened: dict[str, tuple[Engine, Catalog]] = {}
         for position, (db_id, place) in enumerate(suite.databases.items()):
             if progress is not None:
                 progress(position, len(suite.databases), f"reading the catalog of {db_id}")
             engine = open_engine(suite_url(place, settings.home))
             stack.callback(engine.dispose)
-            try:
-                catalogs[db_id] = load_catalog(engine)
-            except EmptyDatabase:
-                continue
-            engines[db_id] = engine
+            with suppress(EmptyDatabase):
+                opened[db_id] = engine, load_catalog(engine)
 
         def values(table: Table, column: Column, limit: int) -> Iterable[str]:
-            db_id = table.schema or ""
-            original = catalogs[db_id].table(table.name) or table
-            return distinct_values(engines[db_id], original, column, limit)
+            engine, catalog = opened[table.schema or ""]
+            return distinct_values(engine, catalog.table(table.name) or table, column, limit)
 
-        union = union_catalog(catalogs.items())
+        union = union_catalog((db_id, catalog) for db_id, (_, catalog) in opened.items())
         file = settings.home / "union.sqlite"
         with open_index(union, file, values=values, embedder=embedder, progress=progress) as index:
-            for db_id in by_database:
-                yield db_id, catalogs[db_id], index, f"{db_id}."
+            yield index, opened
 
 
 def _retrieve(
@@ -287,9 +293,9 @@ def _retrieve(
     began = time.perf_counter()
     context = index.retrieve(text, k=10, token_budget=settings.token_budget, count_tokens=count_tokens)
     latency_ms = 1000 * (time.perf_counter() - began)
-    ranked = index.rank(text, limit=max(DEPTHS))
+    ranked = index.rank(text, limit=max(_DEPTHS))
     each = (
-        index.rank(text, limit=max(DEPTHS), weights=weights, rerank=rerank)
+        index.rank(text, limit=max(_DEPTHS), weights=weights, rerank=rerank)
         for _, weights, rerank in (STAGES if stages else ())
     )
     return _Found(
@@ -310,12 +316,12 @@ def _slices(tables: Iterable[TableSlice]) -> tuple[tuple[str, frozenset[str]], .
 
 def _figures(found: Sequence[_Found]) -> dict[str, Any]:
     figures: dict[str, Any] = {"recall": {}, "complete_recall": {}, "precision": {}, "column_recall": {}}
-    for depth in DEPTHS:
+    for depth in _DEPTHS:
         for name, value in _at_depth([(f, f.tables[:depth]) for f in found]).items():
             figures[name][str(depth)] = value
     complete = {
         str(depth): sum(f.gold_tables <= {key for key, _ in f.tables[:depth]} for f in found)
-        for depth in DEPTHS
+        for depth in _DEPTHS
     }
     figures["intervals"] = {
         "complete_recall": {depth: list(wilson(hits, len(found))) for depth, hits in complete.items()}
@@ -330,7 +336,7 @@ def _stage_figures(found: Sequence[_Found]) -> list[dict[str, Any]]:
     rows = []
     for k, (name, _, _) in enumerate(STAGES):
         row: dict[str, Any] = {"stage": name}
-        for depth in DEPTHS:
+        for depth in _DEPTHS:
             at_depth = _at_depth([(f, f.stages[k][:depth]) for f in found])
             for figure in ("recall", "complete_recall", "precision", "column_recall"):
                 row.setdefault(figure, {})[str(depth)] = at_depth[figure]

@@ -29,7 +29,7 @@ from sqlgen.errors import SqlgenError
 from sqlgen.retrieval import Index, SharedStore, open_index, read_status
 from sqlgen.types import Catalog, Column, Table
 
-__all__ = ["catalog_of", "main"]
+__all__ = ["main"]
 
 Place = Path | SharedStore
 _TABLES = 60
@@ -39,7 +39,7 @@ _WORDS = (
 )
 
 
-def catalog_of(version: int) -> Catalog:
+def _catalog_of(version: int) -> Catalog:
     """Sixty tables; the columns of the one in the middle, and its cells, say which version it is."""
     tables = [
         Table(
@@ -95,7 +95,7 @@ def _open(place: Place) -> tuple[Index, int] | None:
         if store is not None:
             store.close()
         return None
-    return Index(catalog_of(version), store, None, reopen=lambda: store), version
+    return Index(_catalog_of(version), store, None, reopen=lambda: store), version
 
 
 def _read(place: Place, threads: int, seconds: float, ready: Any, results: Any) -> None:
@@ -153,7 +153,7 @@ def _write(place: Place, first: int, seconds: float, pause_s: float, ready: Any,
     while time.time() < until:
         version += 1
         # Every seventh time as a whole.
-        open_index(catalog_of(version), place, rebuild=version % 7 == 0).close()
+        open_index(_catalog_of(version), place, rebuild=version % 7 == 0).close()
         if done is not None:
             done.value = version
         time.sleep(pause_s)
@@ -162,7 +162,7 @@ def _write(place: Place, first: int, seconds: float, pause_s: float, ready: Any,
 def readers_and_writer(place: Place, *, seconds: float, readers: int, processes: int) -> dict[str, Any]:
     """Run ``readers`` threads in ``processes`` processes beside one writer."""
     fork = multiprocessing.get_context("spawn")
-    open_index(catalog_of(0), place).close()
+    open_index(_catalog_of(0), place).close()
     results = fork.Queue()
     written = fork.Value("i", 0)
     share = [readers // processes + (n < readers % processes) for n in range(processes)]
@@ -200,7 +200,7 @@ def kills(place: Place, *, count: int, seed: int = 0) -> dict[str, Any]:
     """Kill a writer at ``count`` random points and look at what is left each time."""
     fork = multiprocessing.get_context("spawn")
     rng = random.Random(seed)
-    open_index(catalog_of(0), place).close()
+    open_index(_catalog_of(0), place).close()
     faults: list[str] = []
     version, seen = 0, []
     for _ in range(count):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from sqlgen.catalog.naming import natural_name
 from sqlgen.errors import UsageError
+from sqlgen.files import read_text
 from sqlgen.generation.encode import with_hints
 from sqlgen.types import Catalog, Column, ColumnKind, Dialect, ForeignKey, Table
 
@@ -271,10 +272,8 @@ def load_suite(
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        settings = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        settings = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     unknown = sorted(set(settings) - _SUITE_KEYS)
     if unknown:
@@ -318,10 +317,8 @@ def _guess_format(questions: Path | None) -> str:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise UsageError(f"{path} is not valid JSON: {error}") from error
 
 
@@ -366,11 +363,7 @@ def _read_yaml(path: Path) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text") from error
+        document = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     more: dict[str, Any] = {}
@@ -389,13 +382,7 @@ def _read_yaml(path: Path) -> tuple[list[tuple[str, Any]], dict[str, Any]]:
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Any]]:
     """The records of a file of JSON lines, each with its place."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlgen.config import Settings
-from sqlgen.errors import EmptyDatabase
 from sqlgen.eval.gold import GoldAnswers
 from sqlgen.eval.metrics import share, wilson
 from sqlgen.eval.report import provenance
-from sqlgen.eval.retrieval import union_catalog
-from sqlgen.eval.runner import scratch_home, suite_url
+from sqlgen.eval.retrieval import union_index
+from sqlgen.eval.runner import Progress, scratch_home
 from sqlgen.eval.suite import Suite
 from sqlgen.execution.compare import results_equal
-from sqlgen.types import Catalog, Column, Limits, Question, Table
+from sqlgen.types import Limits, Question
 
 if TYPE_CHECKING:
     from sqlgen.generation import Generator
-    from sqlgen.retrieval import Index
 
 __all__ = ["run_union", "unqualified"]
 
-Progress = Callable[[int, int, str], None]
 _TRIED = 4
 
 
@@ -45,14 +41,24 @@ def run_union(
     their database. The first candidate that validates and runs on the database it names is the answer; candidates
     are not weighed by their results. ``right_database`` is the share of answers over the gold's database.
     """
+    from sqlgen.execution import open_driver
+
     settings = Settings() if settings is None else settings
+    limits = Limits(timeout_s=settings.timeout_s, max_rows=200_000)
     questions = suite.sample(limit)
     right = found = 0
     by_database: dict[str, list[bool]] = defaultdict(list)
     with (
         scratch_home() as home,
-        _opened(suite, replace(settings, db=None, home=home), progress) as (index, golds),
+        union_index(suite, replace(settings, db=None, home=home), progress) as (index, opened),
+        ExitStack() as stack,
     ):
+        golds = {}
+        for db_id in {question.db_id for question in suite.questions} & opened.keys():
+            engine, catalog = opened[db_id]
+            driver = stack.enter_context(open_driver(engine, "sqlite"))
+            path = Path(engine.url.database) if engine.url.database else None
+            golds[db_id] = GoldAnswers(driver, catalog, "sqlite", limits, path)
         for number, question in enumerate(questions):
             if progress is not None:
                 progress(number, len(questions), question.db_id)
@@ -108,44 +114,3 @@ def unqualified(sql: str, schema: str) -> str:
     prefix = re.compile(rf"(?<![\w.\"])(?:\"{re.escape(schema)}\"|{re.escape(schema)})\.(?=[\w\"])")
     pieces = re.split(r"('(?:[^']|'')*')", sql)
     return "".join(piece if k % 2 else prefix.sub("", piece) for k, piece in enumerate(pieces))
-
-
-@contextmanager
-def _opened(
-    suite: Suite, settings: Settings, progress: Progress | None
-) -> Iterator[tuple[Index, dict[str, GoldAnswers]]]:
-    """The index over all databases, and a way to run a query on each."""
-    from sqlgen.catalog import distinct_values, load_catalog, open_engine
-    from sqlgen.execution import open_driver
-    from sqlgen.pipeline.model import load_embedder
-    from sqlgen.retrieval import open_index
-
-    limits = Limits(timeout_s=settings.timeout_s, max_rows=200_000)
-    with ExitStack() as stack:
-        engines: dict[str, Any] = {}
-        catalogs: dict[str, Catalog] = {}
-        golds: dict[str, GoldAnswers] = {}
-        asked = {question.db_id for question in suite.questions}
-        for position, (db_id, place) in enumerate(suite.databases.items()):
-            if progress is not None:
-                progress(position, len(suite.databases), f"reading the catalog of {db_id}")
-            engine = open_engine(suite_url(place, settings.home))
-            stack.callback(engine.dispose)
-            try:
-                catalogs[db_id] = load_catalog(engine)
-            except EmptyDatabase:
-                continue
-            engines[db_id] = engine
-            if db_id in asked:
-                driver = stack.enter_context(open_driver(engine, "sqlite"))
-                path = Path(engine.url.database) if engine.url.database else None
-                golds[db_id] = GoldAnswers(driver, catalogs[db_id], "sqlite", limits, path)
-
-        def values(table: Table, column: Column, limit: int) -> Any:
-            db_id = table.schema or ""
-            return distinct_values(engines[db_id], catalogs[db_id].table(table.name) or table, column, limit)
-
-        union = union_catalog(catalogs.items())
-        file, embedder = settings.home / "union.sqlite", load_embedder(settings.embedder)
-        index = open_index(union, file, values=values, embedder=embedder, progress=progress)
-        yield stack.enter_context(index), golds

@@ -20,9 +20,9 @@ from typing import Any, Literal, get_args
 from sqlgen.errors import ConfigError
 from sqlgen.policy import Policy, bound_values, read_policy
 
-__all__ = ["CONFIG_FILE", "Settings", "load_settings", "nearest", "reload_policy", "reload_serve"]
+__all__ = ["Settings", "load_settings", "nearest", "reload_policy", "reload_serve"]
 
-CONFIG_FILE = "sqlgen.toml"
+_CONFIG_FILE = "sqlgen.toml"
 _PREFIX = "SQLGEN_"
 _CONTEXT_PREFIX = "SQLGEN_POLICY_"
 _OTHER_VARIABLES = frozenset({"SQLGEN_API_KEY", "SQLGEN_CONFIG", "SQLGEN_DEBUG"})
@@ -169,7 +169,7 @@ def _config_path(cwd: Path, environ: Mapping[str, str]) -> Path | None:
     if named:
         return Path(named).expanduser()
     for folder in (cwd, *cwd.parents):
-        path = folder / CONFIG_FILE
+        path = folder / _CONFIG_FILE
         if path.is_file():
             return path
     return None

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and files that a person named."""
 
 from __future__ import annotations
 
@@ -6,7 +6,24 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_whole"]
+from sqlgen.errors import UsageError
+
+__all__ = ["read_text", "write_whole"]
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that a person named; UsageError says why it can't be read.
+
+    >>> read_text(Path("nowhere.yaml"))
+    Traceback (most recent call last):
+    sqlgen.errors.UsageError: cannot read nowhere.yaml: No such file or directory
+    """
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text") from error
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o600) -> None:

@@ -11,7 +11,7 @@ from sqlgen.errors import SqlgenError, UsageError
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database, Reply
 
-__all__ = ["Conversation", "chart_bundle", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["Conversation", "load_ipython_extension", "unload_ipython_extension"]
 
 _USAGE = "usage: %ask [--db URL] [--new] [--name FRAME] QUESTION"
 _V5 = "https://vega.github.io/schema/vega-lite/v5.json"
@@ -103,7 +103,7 @@ def _ask(shell: Any, conversation: Conversation, line: str, cell: str | None) ->
         raise Misuse(str(error)) from error
     chart = reply.chart()
     if chart is not None:
-        publish_display_data(chart_bundle(reply, chart))
+        publish_display_data(_chart_bundle(reply, chart))
     return reply
 
 
@@ -132,7 +132,7 @@ def _parsed(line: str) -> tuple[dict[str, Any], str]:
     return options, rest
 
 
-def chart_bundle(reply: Reply, chart: dict[str, Any]) -> dict[str, Any]:
+def _chart_bundle(reply: Reply, chart: dict[str, Any]) -> dict[str, Any]:
     """A chart for every front end that shows Vega-Lite by itself, and as bars for those that don't."""
     from sqlgen.presentation import bar_lines
 

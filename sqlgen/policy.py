@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 from sqlgen.types import Catalog, Column, Dialect, Table
 
-__all__ = ["DEFAULT_SCHEMA", "Mask", "Policy", "Protection", "bind", "bound_values", "read_policy"]
+__all__ = ["Mask", "Policy", "Protection", "bind", "bound_values", "read_policy"]
 
-DEFAULT_SCHEMA: Mapping[Dialect, str] = {
+_DEFAULT_SCHEMA: Mapping[Dialect, str] = {
     "sqlite": "main",
     "duckdb": "main",
     "postgres": "public",
@@ -268,7 +268,7 @@ def bind(policy: Policy, catalog: Catalog, default_schema: str | None = None) ->
     >>> bound.catalog.tables[0].columns[0].values
     ()
     """
-    default = DEFAULT_SCHEMA[catalog.dialect] if default_schema is None else default_schema
+    default = _DEFAULT_SCHEMA[catalog.dialect] if default_schema is None else default_schema
     used: set[tuple[str, str]] = set()
     closed: set[str] = set()
     hidden: dict[str, frozenset[str]] = {}

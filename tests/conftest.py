@@ -1,4 +1,4 @@
-"""Fixtures that every part shares: isolation of the environment, and real database servers.
+"""What every part shares: isolation of the environment, real database servers, an app on a port, a model of beams, parts of a catalog.
 
 ``postgres_url`` and ``mariadb_url`` are SQLAlchemy URLs of one fresh, empty database per session;
 ``new_postgres_database`` and ``new_mariadb_database`` are functions that make another one and return its URL.
@@ -10,21 +10,26 @@ of a socket) if set, else a private instance when ``mariadbd`` is on PATH, else 
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
+
+from sqlgen.types import Candidate, Catalog, Column, ModelInfo, Question, RetrievedContext, Table
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("sqlgen", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,6 +60,51 @@ def isolated_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: 
         if name.startswith("SQLGEN_") and not name.startswith("SQLGEN_TEST_"):
             monkeypatch.delenv(name)
     return home
+
+
+@contextmanager
+def listening(app: Any, **options: Any) -> Iterator[str]:
+    """The URL of an app that a thread serves; ``options`` are uvicorn's."""
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="none", **options))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+
+
+class Beams:
+    """A model that holds each of its queries for as likely as it is told."""
+
+    info = ModelInfo("beams", "1")
+
+    def __init__(self, *held: tuple[str, float]) -> None:
+        self.held = held
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def generate(
+        self, question: Question, context: RetrievedContext, *, beams: int = 4
+    ) -> tuple[Candidate, ...]:
+        return tuple(Candidate(sql, math.log(p), "beams", "1") for sql, p in self.held)
+
+
+def table_of(catalog: Catalog, key: str) -> Table:
+    table = catalog.table(key)
+    assert table is not None, f"{key} not in {[t.key for t in catalog.tables]}"
+    return table
+
+
+def column_of(catalog: Catalog, key: str, name: str) -> Column:
+    column = table_of(catalog, key).column(name)
+    assert column is not None, f"{key}.{name} missing"
+    return column
 
 
 def create_database(server_url: str, *, suffix: str = "") -> str:

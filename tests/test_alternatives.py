@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,27 +12,10 @@ import sqlgen
 from sqlgen.cli import terminal
 from sqlgen.config import Settings
 from sqlgen.errors import UsageError
-from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext
+from tests.conftest import Beams
 
 ORDERED = "SELECT COUNT(*) FROM orders WHERE order_date >= '2025-02-01'"
 SHIPPED = ORDERED.replace("order_date", "shipped_date")
-
-
-class Beams:
-    """A model that holds each of its queries for as likely as it is told."""
-
-    info = ModelInfo("beams", "1")
-
-    def __init__(self, *held: tuple[str, float]) -> None:
-        self.held = held
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
-
-    def generate(
-        self, question: Question, context: RetrievedContext, *, beams: int = 4
-    ) -> tuple[Candidate, ...]:
-        return tuple(Candidate(sql, math.log(p), "beams", "1") for sql, p in self.held)
 
 
 @pytest.fixture

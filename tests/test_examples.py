@@ -7,16 +7,13 @@ import hmac
 import re
 import runpy
 import shlex
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.testclient import TestClient
 
@@ -24,6 +21,7 @@ from sqlgen import demo
 from sqlgen.cli import main
 from sqlgen.history import History
 from sqlgen.serve.app import from_environment
+from tests.conftest import listening
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 BY_MONTH = "How many orders per month in 2025?"
@@ -37,20 +35,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SQLGEN_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@contextmanager
-def listening(app: Any) -> Iterator[str]:
-    """The URL of an app that a thread serves."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ from sqlgen.eval.suite import load_suite
 from sqlgen.execution.compare import results_equal
 from sqlgen.types import Catalog, Dialect, Result, ResultColumn, ValidatedQuery
 from sqlgen.validation import validate
+from tests.conftest import NewDatabase
 
 ROWS_SHA256 = "0fccb6c33df8e26aa00bc12efbef99e21ff6913e514e7b824f8f78cc9ff9a8d2"
 FOREIGN_KEYS = 20
 TABLES = list(SUBSCRIPTIONS.descriptions())
 GOLDENS = SUBSCRIPTIONS.goldens()
-NewDatabase = Callable[[], str]
 
 
 def run(cursor: Any, sql: str) -> Result:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sqlgen.sql.form import KEYWORDS
 from sqlgen.training.model import SqlgenModel
 
-__all__ = ["DecoderStep", "EncoderWithKeys", "export", "main", "write_graph"]
+__all__ = ["DecoderStep", "EncoderWithKeys", "export", "main", "name_embedder", "write_graph"]
 
 
 class EncoderWithKeys(nn.Module):
@@ -141,6 +141,16 @@ def export(model: SqlgenModel, out: Path, *, version: str, quantized: bool = Tru
         "sha256": files,
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    name_embedder(out)
+
+
+def name_embedder(folder: Path) -> None:
+    """Write the sum of embedder.onnx into the manifest, where ``folder`` holds both: it is the embedder's id."""
+    embedder, manifest = folder / "embedder.onnx", folder / "manifest.json"
+    if embedder.exists() and manifest.exists():
+        named = json.loads(manifest.read_text("utf-8"))
+        named["embedder"] = hashlib.sha256(embedder.read_bytes()).hexdigest()
+        manifest.write_text(json.dumps(named, indent=1) + "\n", "utf-8")
 
 
 def write_graph(

@@ -63,7 +63,8 @@ def _explained(error: Exception) -> tuple[str, int]:
     """What to tell of an exception that is no error of ours, and the exit code."""
     if isinstance(error, OSError) and error.errno in _FULL:
         return f"the output cannot be written ({error.strerror}); make room, or write somewhere else", 2
-    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if isinstance(error, MemoryError) or no_thread:
         return "there is not enough memory; free some, or raise the limit that this process runs under", 6
     if isinstance(error, ImportError):
         said = _first_line(error)

@@ -11,6 +11,7 @@ import click
 
 from sqlgen.cli.shared import connected, db_option, example, schema_options
 from sqlgen.errors import UsageError
+from sqlgen.files import read_text
 from sqlgen.types import Dialect
 
 if TYPE_CHECKING:
@@ -84,14 +85,8 @@ def _summary(broken: list[Broken]) -> str:
 
 
 def _read(path: Path) -> list[tuple[str, str]]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text") from error
     found = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:

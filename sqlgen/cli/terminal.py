@@ -23,7 +23,6 @@ __all__ = [
     "print_explanation",
     "print_login",
     "print_pairs",
-    "print_reading",
     "print_rows",
     "print_sql",
     "print_unanswered",
@@ -238,7 +237,7 @@ def print_unanswered(answer: Answer) -> None:
 def print_explanation(answer: Answer) -> None:
     """The query in words, what was retrieved, and what became of each candidate."""
     print()
-    print_reading(answer)
+    _print_reading(answer)
     if answer.context is not None:
         print_context(answer.context)
         print()
@@ -250,7 +249,7 @@ def print_explanation(answer: Answer) -> None:
         print_rows(["candidate", "log p", "verdict", "SQL"], rows)
 
 
-def print_reading(answer: Answer) -> None:
+def _print_reading(answer: Answer) -> None:
     """The query in plain words, what it settles, and what each column of the result is made of."""
     if answer.reading:
         _line(f"reads as  {one_line(answer.reading)}")
@@ -265,7 +264,7 @@ def print_reading(answer: Answer) -> None:
 
 def print_why(answer: Answer) -> None:
     """What an answer reads as, assumes and rests on."""
-    print_reading(answer)
+    _print_reading(answer)
     for citation in answer.citations:
         if citation.kind not in ("table", "column"):
             _line(one_line(f"{citation.kind}  {citation.name}  ({citation.source})"), "dim")

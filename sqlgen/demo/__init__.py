@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DOMAINS",
     "END_DATE",
-    "GENERATOR_VERSION",
     "RETAIL",
     "START_DATE",
     "SUBSCRIPTIONS",
@@ -48,7 +47,6 @@ __all__ = [
     "tour",
 ]
 
-GENERATOR_VERSION = RETAIL.version
 DOMAINS: Mapping[str, Domain] = MappingProxyType({d.name: d for d in (RETAIL, SUBSCRIPTIONS)})
 
 

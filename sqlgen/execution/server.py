@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.pool import PoolProxiedConnection
 
-__all__ = ["CANCEL_AFTER_S", "CUT_AFTER_S", "GONE", "Sessions", "Watch"]
+__all__ = ["GONE", "Sessions", "Watch"]
 
 GONE = "the database server is gone or cannot be reached; the next query connects anew"
 
 # the server's own timeout comes first; these are for a server that doesn't keep it, or is out of reach
-CANCEL_AFTER_S = 0.25
-CUT_AFTER_S = 0.7
+_CANCEL_AFTER_S = 0.25
+_CUT_AFTER_S = 0.7
 # a driver holds a whole row before anybody can weigh it, so what the process grows by is watched meanwhile
 POLL_S = 0.02
 ROW_BYTES = 128 * 2**20
@@ -79,13 +79,13 @@ class Watch:
             self.expired = True
         # in a thread of its own: on a dead network asking hangs as well
         threading.Thread(target=self._cancel, name="sqlgen-cancel", daemon=True).start()
-        if self.swollen or not self._done.wait(CUT_AFTER_S - CANCEL_AFTER_S):
+        if self.swollen or not self._done.wait(_CUT_AFTER_S - _CANCEL_AFTER_S):
             self._cut()
 
     def _ends_in_time(self) -> bool:
-        deadline = time.monotonic() + self._timeout_s + CANCEL_AFTER_S
+        deadline = time.monotonic() + self._timeout_s + _CANCEL_AFTER_S
         if self._max_growth is None:
-            return self._done.wait(self._timeout_s + CANCEL_AFTER_S)
+            return self._done.wait(self._timeout_s + _CANCEL_AFTER_S)
         bound = resident_bytes() + self._max_growth
         while (left := deadline - time.monotonic()) > 0:
             if self._done.wait(min(POLL_S, left)):

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from sqlgen.catalog.naming import natural_name
 from sqlgen.types import Catalog, Column, Table
 
-__all__ = ["IDLE", "column_named", "content_words", "singular", "table_words"]
+__all__ = ["column_named", "content_words", "singular", "table_words"]
 
 _WORD = re.compile(r"[^\W_]+(?:'[a-z]+)?")
-IDLE = frozenset(
+_IDLE = frozenset(
     "a an the of in on at to for from by with and or is are was were be been has have had do does did as also too "
     "please now then just only show list give get tell find display return see me us i we you want need like can could would "
     "what which who whom whose that this these those it its them they their one ones there here all each every any so ok okay "
@@ -41,7 +41,7 @@ def content_words(text: str) -> tuple[str, ...]:
     ('first', 'name')
     """
     words = [w.removesuffix("'s") for w in _WORD.findall(text.lower().replace("’", "'"))]
-    return tuple(singular(w) for w in words if w not in IDLE)
+    return tuple(singular(w) for w in words if w not in _IDLE)
 
 
 def table_words(table: Table) -> frozenset[str]:

@@ -253,7 +253,7 @@ def understand(
             continue
     if not (_REFERS.search(said) or _GOES_ON.match(said)):
         return Turn(said, is_new=True)
-    return Turn(in_full, rewritten=_with_nouns(said, catalog, near))
+    return Turn(in_full, rewritten=_with_nouns(said, near))
 
 
 def joined(before: str, said: str) -> str:
@@ -685,7 +685,7 @@ def _is_key(scene: _Scene, column: str) -> bool:
     )
 
 
-def _with_nouns(text: str, catalog: Catalog, near: Sequence[str]) -> str:
+def _with_nouns(text: str, near: Sequence[str]) -> str:
     """The turn with the table's name where it says "those", "they" or "it"."""
     if not near:
         return text

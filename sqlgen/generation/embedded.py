@@ -45,8 +45,8 @@ class EmbeddedGenerator:
     def __init__(self, folder: Path, *, threads: int | None = None, verify: bool = False) -> None:
         """Load ``folder``; ModelUnavailable when something is missing, damaged or of another version.
 
-        ``verify`` compares the files with the manifest's SHA-256 sums first, which costs some
-        50 ms; without it a flipped byte of a weight goes unseen.
+        ``verify`` compares the files with the manifest's SHA-256 sums first, the sentence encoder's
+        included, which costs some 50 ms; without it a flipped byte of a weight goes unseen.
         """
         try:
             manifest = json.loads((folder / "manifest.json").read_text())
@@ -55,8 +55,14 @@ class EmbeddedGenerator:
                     f"the weights in {folder} belong to another version of sqlgen; reinstall the package"
                 )
             if verify:
-                for name, expected in manifest["sha256"].items():
-                    if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+                sums = dict(manifest["sha256"])
+                # Apart from them: an adapter belongs to the model's sums, and words do without the sentence encoder.
+                if "embedder" in manifest and (folder / "embedder.onnx").exists():
+                    sums["embedder.onnx"] = manifest["embedder"]
+                for name, expected in sums.items():
+                    with (folder / name).open("rb") as file:
+                        found = hashlib.file_digest(file, "sha256").hexdigest()
+                    if found != expected:
                         raise ModelUnavailable(f"{folder / name} is damaged; reinstall sqlgen")
             self._layers, self._heads = int(manifest["layers"]), int(manifest["heads"])
             self._width = int(manifest["hidden_size"]) // self._heads

@@ -106,7 +106,7 @@ class HubGenerator:
                 )
         except (RuntimeError, ValueError, IndexError) as error:
             raise ModelUnavailable(f"the model {self.info.name} failed: {_first_line(error)}") from error
-        scores = _logprobs(model, out, start, beams, tokenizer.eos_token_id)
+        scores = _logprobs(out, start, beams, tokenizer.eos_token_id)
         finished = []
         for sequence, score in zip(out.sequences[:, start:], scores, strict=True):
             tokens = sequence.tolist()
@@ -177,7 +177,7 @@ def chat_text(tokenizer: Any, question: Question, context: RetrievedContext) -> 
     return "\n".join(turn["content"] for turn in turns) + " "
 
 
-def _logprobs(model: Any, out: Any, start: int, beams: int, eos: int) -> list[float]:
+def _logprobs(out: Any, start: int, beams: int, eos: int) -> list[float]:
     """The log-probability of each sequence, under the masked scores that it was chosen by."""
     if beams > 1:
         return [float(score) for score in out.sequences_scores]

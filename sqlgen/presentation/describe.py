@@ -95,7 +95,7 @@ def columns_of(outline: Outline, catalog: Catalog, result: Result | None) -> tup
         name = result.columns[position].name if result is not None else term.alias or term.text
         meaning, unit = _meaning(term, catalog, cells)
         described_columns.append(
-            OutputColumn(name, _label(term), meaning, _role(term, meaning, catalog), unit, term.origins)
+            OutputColumn(name, _label(term), meaning, _role(term, meaning), unit, term.origins)
         )
     return tuple(described_columns)
 
@@ -121,7 +121,7 @@ def _written_out(terms: Sequence[Term], outline: Outline, catalog: Catalog) -> l
     return found
 
 
-def _role(term: Term, meaning: Meaning, catalog: Catalog) -> Any:
+def _role(term: Term, meaning: Meaning) -> Any:
     if term.kind == "bucket" or meaning in ("date", "time"):
         return "period"
     if meaning == "identifier":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,16 +41,15 @@ class GraphEmbedder:
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        file = path / "embedder.onnx"
-        self._graph = open_graph(file, threads)
+        self._graph = open_graph(path / "embedder.onnx", threads)
         self._tokenizer = open_tokenizer(path / "tokenizer.json")
         self._tokenizer.enable_truncation(_LONGEST)
         self._width = int(self._graph.get_outputs()[0].shape[1])
-        self._id = "graph-" + hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        self._id = f"graph-{_sum_of(path)[:16]}"
 
     @property
     def id(self) -> str:
-        """The digest of the graph."""
+        """The digest of the graph, as the manifest beside it names it or else made here."""
         return self._id
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -70,6 +70,14 @@ class GraphEmbedder:
                 mask[row, : len(encoded[i])] = 1
             result[part] = self._graph.run(None, {"input_ids": ids, "attention_mask": mask})[0]
         return result
+
+
+def _sum_of(folder: Path) -> str:
+    # What the manifest says is compared with the file where the model beside it is loaded.
+    try:
+        return str(json.loads((folder / "manifest.json").read_text("utf-8"))["embedder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return hashlib.sha256((folder / "embedder.onnx").read_bytes()).hexdigest()
 
 
 class SentenceEmbedder:

@@ -15,7 +15,6 @@ from sqlgen.types import ValueMatch
 
 __all__ = [
     "MAX_VALUE_CHARS",
-    "MAX_VALUE_WORDS",
     "choose_matches",
     "edits",
     "initials_of",
@@ -26,7 +25,7 @@ __all__ = [
 ]
 
 MAX_VALUE_CHARS = 64
-MAX_VALUE_WORDS = 7
+_MAX_VALUE_WORDS = 7
 
 _WORD = re.compile(r"[^\W_]+(?:[.'’&@+#][^\W_]+)*")
 _NAME = re.compile(r"[^\W\d_]+")
@@ -71,7 +70,7 @@ def normalise_value(text: str) -> str:
     if len(text) > MAX_VALUE_CHARS:
         return ""
     words = [_singular(_possessive(w)) for w, _, _ in _words(text)]
-    return "" if len(words) > MAX_VALUE_WORDS else " ".join(words)
+    return "" if len(words) > _MAX_VALUE_WORDS else " ".join(words)
 
 
 def initials_of(value: str) -> str:
@@ -157,7 +156,7 @@ def question_ngrams(question: str) -> list[tuple[str, int, int]]:
         for part in (spoken[i : i + size],)
         for name in COUNTRIES.get(" ".join(w for w, _, _ in part), ())
     ]
-    for size in range(min(MAX_VALUE_WORDS, len(words)), 0, -1):
+    for size in range(min(_MAX_VALUE_WORDS, len(words)), 0, -1):
         for i in range(len(words) - size + 1):
             part = words[i : i + size]
             if size == 1 and part[0][0] in _STOP:

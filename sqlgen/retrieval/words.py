@@ -8,10 +8,10 @@ from itertools import pairwise
 
 from sqlgen.catalog.naming import natural_name
 
-__all__ = ["MAX_QUESTION_CHARS", "MAX_TERMS", "Term", "bound_question", "question_terms"]
+__all__ = ["Term", "bound_question", "question_terms"]
 
-MAX_QUESTION_CHARS = 2000
-MAX_TERMS = 48
+_MAX_QUESTION_CHARS = 2000
+_MAX_TERMS = 48
 
 _WORD = re.compile(r"\w+")
 _PART = re.compile(r"[^\W_]+")
@@ -42,7 +42,7 @@ def bound_question(text: str) -> str:
     >>> len(bound_question("x" * 100_000)), bound_question("a\\udc80b\\x00c")
     (2000, 'a?b c')
     """
-    return text[:MAX_QUESTION_CHARS].encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
+    return text[:_MAX_QUESTION_CHARS].encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
 
 
 def question_terms(question: str) -> tuple[Term, ...]:
@@ -65,6 +65,6 @@ def question_terms(question: str) -> tuple[Term, ...]:
         if b.start - a.end <= 1 and len(a.text) > 1 and len(b.text) > 1
     ]
     distinct: dict[str, Term] = {}
-    for term in kept[:MAX_TERMS] + joined[:MAX_TERMS]:
+    for term in kept[:_MAX_TERMS] + joined[:_MAX_TERMS]:
         distinct.setdefault(term.text, term)
     return tuple(distinct.values())

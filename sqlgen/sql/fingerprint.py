@@ -226,7 +226,7 @@ def chatter(sql: str, dialect: Dialect, catalog: Catalog) -> str:
         _GENERATED.match(alias) or _is_mapped(alias, item) for alias, item in zip(aliases, items, strict=True)
     )
     where = select.args.get("where")
-    keyed = where is not None and _only_keys(where.this, names, tree)
+    keyed = where is not None and _only_keys(where.this, names)
     width = sum(len(names.tables[t.name.lower()].columns) for t in tables[:1])
     whole = any(item.is_star for item in items) or len(items) >= max(2, width)
     if keyed and (whole or generated):
@@ -244,7 +244,7 @@ def _is_mapped(alias: str, item: exp.Expr) -> bool:
     )
 
 
-def _only_keys(condition: exp.Expr, names: _Names, tree: exp.Expr) -> bool:
+def _only_keys(condition: exp.Expr, names: _Names) -> bool:
     keys = {
         (t.name.lower(), name.lower())
         for t in names.tables.values()

@@ -45,6 +45,8 @@ MAX_TOKENS = 12_000
 """Most tokens of one statement: about five thousand values in one IN list."""
 MAX_DEPTH = 40
 """Deepest nesting of brackets and CASE, and longest run of prefix operators."""
+# What sqlglot raises on odd input, its own mistakes included.
+_FAULTS = (SqlglotError, ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError)
 
 Span = tuple[int, int]
 
@@ -387,16 +389,8 @@ def parse(scanned: Scan) -> Statement:
         raise Unreadable(
             "syntax", f"not readable as {scanned.dialect}: {_first_line(error)}", _error_span(error, scanned)
         ) from None
-    except (
-        SqlglotError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-        AssertionError,
-    ) as error:
-        # The parser's own faults on odd input: no tree, so no statement.
+    except _FAULTS as error:
+        # No tree, so no statement.
         raise Unreadable("syntax", f"not readable as {scanned.dialect}: {_first_line(error)}") from None
     if len(trees) != 1 or trees[0] is None:
         raise Unreadable("syntax", "not readable as one statement")
@@ -466,15 +460,7 @@ def render(statement: Statement) -> str:
             normalize_functions=False,
             unsupported_level=ErrorLevel.IMMEDIATE,
         ).generate(_copy(statement.tree), copy=False)
-    except (
-        SqlglotError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-        AssertionError,
-    ) as error:
+    except _FAULTS as error:
         raise Unreadable(
             "not_rendered", f"cannot be written back as {statement.dialect}: {_first_line(error)}"
         ) from None

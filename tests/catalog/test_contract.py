@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from sqlgen.catalog import dialect_of, distinct_values, load_catalog, open_engine, schema_fingerprint
 from sqlgen.errors import EmptyDatabase, QueryFailed
-from sqlgen.types import Catalog, Column, ForeignKey, Table
+from sqlgen.types import Catalog, Column, ForeignKey
+from tests.conftest import NewDatabase, column_of, table_of
 
 ENGINES = ("sqlite", "duckdb", "postgres", "mysql")
-NewDatabase = Callable[[], str]
 
 
 @dataclass
@@ -85,18 +85,6 @@ SHOP = (
     "INSERT INTO order_lines VALUES (10, 1, 'A-1', 2), (10, 2, 'B-2', 1), (11, 1, 'A-1', 7)",
     "INSERT INTO returns VALUES (1, 10, 2)",
 )
-
-
-def table_of(catalog: Catalog, key: str) -> Table:
-    table = catalog.table(key)
-    assert table is not None, f"{key} not in {[t.key for t in catalog.tables]}"
-    return table
-
-
-def column_of(catalog: Catalog, key: str, name: str) -> Column:
-    column = table_of(catalog, key).column(name)
-    assert column is not None, f"{key}.{name} missing"
-    return column
 
 
 def test_shop_reads_the_same_from_every_engine(live: Live) -> None:

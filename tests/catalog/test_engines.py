@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,8 @@ import sqlalchemy as sa
 
 from sqlgen.catalog import distinct_values, load_catalog, open_engine, sampling
 from sqlgen.errors import ConnectionFailed, EmptyDatabase
-from sqlgen.types import Catalog, Column, ForeignKey, Table
-
-NewDatabase = Callable[[], str]
+from sqlgen.types import Catalog, ForeignKey
+from tests.conftest import NewDatabase, column_of, table_of
 
 
 def run(url: str, *statements: str) -> None:
@@ -30,18 +28,6 @@ def load(url: str) -> Catalog:
         return load_catalog(engine)
     finally:
         engine.dispose()
-
-
-def table_of(catalog: Catalog, key: str) -> Table:
-    table = catalog.table(key)
-    assert table is not None, f"{key} not in {[t.key for t in catalog.tables]}"
-    return table
-
-
-def column_of(catalog: Catalog, key: str, name: str) -> Column:
-    column = table_of(catalog, key).column(name)
-    assert column is not None
-    return column
 
 
 def sqlite_file(tmp_path: Path, script: str) -> str:

@@ -120,6 +120,31 @@ def test_missing_weights(run: Any, assert_one_line: Any, shop: str, monkeypatch:
     assert_one_line(run("ask", "--db", shop, QUESTION), 7, ["weights", "install"])
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (MemoryError(), 6, "not enough memory"),
+        (RuntimeError("can't start new thread"), 6, "not enough memory"),
+        (RuntimeError("can't start"), 1, "unexpected RuntimeError"),
+        (ValueError("can't start new thread"), 1, "unexpected ValueError"),
+    ],
+)
+def test_too_little_memory_is_told_from_a_bug(
+    run: Any,
+    assert_one_line: Any,
+    shop: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: int,
+    says: str,
+) -> None:
+    def fail(_: str = "shipped") -> None:
+        raise error
+
+    monkeypatch.setattr("sqlgen.generation.load_generator", fail)
+    assert_one_line(run("ask", "--db", shop, QUESTION), code, [says])
+
+
 def test_unknown_model(run: Any, assert_one_line: Any, shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert_one_line(run("ask", "--db", shop, "--model", "gpt-99", QUESTION), 7, ["gpt-99", "shipped"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,27 +12,14 @@ import pytest
 from sqlgen.demo import build_retail
 from sqlgen.errors import UsageError
 from sqlgen.eval import load_suite, render_summary, run_suite
-from sqlgen.types import Candidate, ModelInfo, Question, RetrievedContext
+from tests.conftest import Beams
 
 SHIPPED = "SELECT COUNT(*) FROM shipment WHERE shipped > '2025-01-01'"
 DELIVERED = "SELECT COUNT(*) FROM shipment WHERE delivered > '2025-01-01'"
 
 
-class Beams:
-    """A model that holds each of its queries for equally likely."""
-
-    info = ModelInfo("beams", "1")
-
-    def __init__(self, *held: str) -> None:
-        self.held = held
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
-
-    def generate(
-        self, question: Question, context: RetrievedContext, *, beams: int = 4
-    ) -> tuple[Candidate, ...]:
-        return tuple(Candidate(sql, math.log(1 / len(self.held)), "beams", "1") for sql in self.held)
+def equally(*held: str) -> Beams:
+    return Beams(*((sql, 1 / len(held)) for sql in held))
 
 
 @pytest.fixture
@@ -71,7 +57,7 @@ def golden(tmp_path: Path) -> Path:
 def test_what_becomes_of_two_readings(
     golden: Path, held: tuple[str, ...], both: float, declined: float, one: float
 ) -> None:
-    figures = run_suite(load_suite(str(golden)), generator=Beams(*held)).to_dict()
+    figures = run_suite(load_suite(str(golden)), generator=equally(*held)).to_dict()
     told = figures["readings"]
     # Readings that find the same need no question.
     assert told["ambiguous"] == 1
@@ -82,7 +68,7 @@ def test_what_becomes_of_two_readings(
 
 def test_a_question_with_one_reading_is_not_counted(golden: Path) -> None:
     golden.write_text(golden.read_text("utf-8").replace("  ambiguous: true\n", ""))
-    told = run_suite(load_suite(str(golden)), generator=Beams(SHIPPED, DELIVERED)).to_dict()["readings"]
+    told = run_suite(load_suite(str(golden)), generator=equally(SHIPPED, DELIVERED)).to_dict()["readings"]
     assert told["ambiguous"] == 0
     # To ask all the same is told.
     assert told["asked"] == 1.0

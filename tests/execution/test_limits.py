@@ -103,6 +103,16 @@ def busy_sessions(shop: Any) -> list[Any]:
         return list(connection.execute(sa.text(statement)))
 
 
+def assert_nothing_runs(shop: Any) -> None:
+    if shop.dialect in ("postgres", "mysql"):
+        deadline = time.monotonic() + 2.0
+        while busy_sessions(shop) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert busy_sessions(shop) == []
+    else:
+        assert not shop.driver._workers.busy
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 @pytest.mark.parametrize("name", ENDLESS)
 def test_endless_queries_end_within_a_second_of_the_limit(shop: Any, name: str) -> None:
@@ -118,13 +128,7 @@ def test_endless_queries_end_within_a_second_of_the_limit(shop: Any, name: str) 
     assert isinstance(caught.value, LimitReached), caught.value
     assert peak.worker_mib < MEMORY_MIB, f"{peak.worker_mib:.0f} MiB in the worker"
     assert peak.own_mib < MEMORY_MIB / 2, f"{peak.own_mib:.0f} MiB more in this process"
-    if shop.dialect in ("postgres", "mysql"):
-        deadline = time.monotonic() + 2.0
-        while busy_sessions(shop) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert busy_sessions(shop) == []
-    else:
-        assert not shop.driver._workers.busy
+    assert_nothing_runs(shop)
     assert shop.run("SELECT COUNT(*) FROM item").rows == ((3000,),)
 
 
@@ -244,13 +248,7 @@ def test_a_stream_takes_constant_memory(shop: Any) -> None:
 def test_a_stream_left_early_leaves_nothing_running(shop: Any) -> None:
     with streaming(shop, WIDE) as stream:
         next(iter(stream))
-    if shop.dialect in ("postgres", "mysql"):
-        deadline = time.monotonic() + 2.0
-        while busy_sessions(shop) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert busy_sessions(shop) == []
-    else:
-        assert not shop.driver._workers.busy
+    assert_nothing_runs(shop)
     assert shop.run("SELECT 1").rows == ((1,),)
 
 

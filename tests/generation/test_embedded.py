@@ -123,14 +123,21 @@ def test_damaged_weights_are_named(tmp_path: Path, name: str, damage: str) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_flipped_byte_is_found_by_verify(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "embedder.onnx"])
+def test_flipped_byte_is_found_by_verify(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "model"
     shutil.copytree(shipped_path(), folder)
-    content = bytearray((folder / "decoder.onnx").read_bytes())
+    content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
-    (folder / "decoder.onnx").write_bytes(content)
-    with pytest.raises(ModelUnavailable, match="damaged"):
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelUnavailable, match=f"{name} is damaged"):
         EmbeddedGenerator(folder, verify=True)
+
+
+def test_the_model_does_without_the_sentence_encoder(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(shipped_path(), folder, ignore=shutil.ignore_patterns("embedder.onnx"))
+    assert EmbeddedGenerator.load(folder).info.name == "sqlgen-minilm-pointer"
 
 
 def test_weights_of_another_version(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -30,6 +32,16 @@ def test_the_shipped_encoder_knows_other_words_for_a_table() -> None:
     nearness = [float(asked @ table) for table in tables]
     assert nearness[0] > max(nearness[1:]) + 0.1
     assert embedder.id == GraphEmbedder(SHIPPED, threads=1).id
+
+
+def test_the_id_is_the_sum_that_the_manifest_names_or_else_that_of_the_file(tmp_path: Path) -> None:
+    for file in ("embedder.onnx", "tokenizer.json"):
+        (tmp_path / file).symlink_to(SHIPPED / file)
+    own = hashlib.sha256((SHIPPED / "embedder.onnx").read_bytes()).hexdigest()
+    assert GraphEmbedder(SHIPPED).id == GraphEmbedder(tmp_path).id == f"graph-{own[:16]}"
+    for text, begins in ((json.dumps({"embedder": "ab" * 32}), "ab"), ("{}", own[:2]), ("no JSON", own[:2])):
+        (tmp_path / "manifest.json").write_text(text)
+        assert GraphEmbedder(tmp_path).id[6:8] == begins
 
 
 def test_vectors_have_length_one_whatever_else_is_embedded() -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 import sqlgen
 from sqlgen.generation.scripted import ScriptedGenerator
@@ -20,6 +17,7 @@ from sqlgen.serve.app import create_app
 from sqlgen.serve.protocol import TimedProtocol
 from sqlgen.serve.settings import ServeSettings
 from sqlgen.types import OutputColumn, Result, ResultColumn
+from tests.conftest import listening
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MARKUP = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
@@ -32,16 +30,8 @@ def url(shop: str, generator: ScriptedGenerator, tmp_path: Path) -> Iterator[str
     app = create_app(
         partial(sqlgen.connect, shop, settings=settings, generator=generator), settings, ServeSettings()
     )
-    config = uvicorn.Config(app, port=0, log_level="warning", http=TimedProtocol, ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
+    with listening(app, http=TimedProtocol) as url:
+        yield url
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from sqlgen.catalog import infer_foreign_keys, load_catalog, open_engine
 from sqlgen.errors import SchemaFileError
 from sqlgen.sql.ddl import catalog_from_ddl
-from sqlgen.types import Catalog, Column, Dialect, ForeignKey, Table
+from sqlgen.types import Dialect, ForeignKey
+from tests.conftest import column_of, table_of
 
 DIALECTS: tuple[Dialect, ...] = ("sqlite", "duckdb", "postgres", "mysql")
 
@@ -39,18 +40,6 @@ CREATE VIEW spending AS SELECT c.full_name AS who, sum(o.total) AS spent, max(o.
 CREATE INDEX by_customer ON orders (customer_id);
 INSERT INTO customers VALUES (1, 'a; CREATE TABLE trap (x INT)', NULL, NULL, NULL);
 """
-
-
-def table_of(catalog: Catalog, key: str) -> Table:
-    table = catalog.table(key)
-    assert table is not None, f"{key} not in {[t.key for t in catalog.tables]}"
-    return table
-
-
-def column_of(catalog: Catalog, key: str, name: str) -> Column:
-    column = table_of(catalog, key).column(name)
-    assert column is not None
-    return column
 
 
 def refused(text: str, dialect: Dialect = "sqlite") -> SchemaFileError:

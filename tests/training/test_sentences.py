@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +58,14 @@ def test_what_is_said_for_a_table_is_learned_and_survives_the_export(base: Path,
     encoder = Encoder(base, 1)
     losses = [loss for _, loss in train(encoder, [taught], batches=60)]
     assert losses[-1] < losses[0] / 1.5
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text('{"name": "kept", "embedder": "that of before"}')
     export(encoder.eval(), tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["name"] == "kept"
+    assert (
+        manifest["embedder"] == hashlib.sha256((tmp_path / "out" / "embedder.onnx").read_bytes()).hexdigest()
+    )
     embedder = load_embedder(str(tmp_path / "out"))
     assert embedder is not None
     said, tables = embedder.embed([pair.question for pair in taught.pairs]), embedder.embed(taught.tables)

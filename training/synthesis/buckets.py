@@ -184,7 +184,7 @@ def buckets(w: Writer) -> tuple[str, list[Piece]]:
         return lead + bands, w.core([*case, "count", "*"], where, group=case)
     others = [x for x in numeric(entity) if x is not f]
     other = w.any_of(others) if others and w.chance(0.8) else f
-    word, adjective = aggregate_of(w, other, not NOT_ADDITIVE.search(other.words))
+    word, adjective = aggregate_of(w, not NOT_ADDITIVE.search(other.words))
     lead = w.pick(
         f"({adjective} {w.words(other)} (of {said} |)(per|by) {words} (band|class|group|bucket): |"
         f"show the {adjective} {w.words(other)} of {said} (per|by|for each) {words} (band|class|range): )"

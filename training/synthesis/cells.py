@@ -204,7 +204,7 @@ def _coalesced(w: Writer) -> tuple[str, list[Piece]]:
     default: Piece
     if f.role == "measure":
         if w.chance(0.35):
-            word, adjective = aggregate_of(w, f, False)
+            word, adjective = aggregate_of(w, False)
             text = w.pick(
                 f"({START} the {adjective} {words} of {said}, (counting|treating) missing (values|ones) as (0|"
                 f"zero)|{adjective} {words} of {said} with missing values as (0|zero))"
@@ -436,7 +436,7 @@ def _rounded(w: Writer) -> tuple[str, list[Piece]]:
     said, where = w.subject(entity, conditions)
     words = w.words(f)
     if w.chance(0.7):
-        word, adjective = aggregate_of(w, f, not NOT_ADDITIVE.search(f.words))
+        word, adjective = aggregate_of(w, not NOT_ADDITIVE.search(f.words))
         value: list[Piece] = ["round", word, f.token, places]
         if w.chance(0.55):
             group = w.group(entity)
@@ -540,7 +540,7 @@ def havings(w: Writer) -> tuple[str, list[Piece]]:
     measures = numeric(entity)
     f = w.any_of(measures)
     additive = not NOT_ADDITIVE.search(f.words)
-    word, adjective = aggregate_of(w, f, additive)
+    word, adjective = aggregate_of(w, additive)
     per = max(entity.rows // 12, 1)
     value = w.threshold(f)
     if word == "sum":

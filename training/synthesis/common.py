@@ -114,7 +114,7 @@ def state_field(w: Writer, entity: Entity, *, exact: bool = False) -> Field:
     return w.any_of(found)
 
 
-def state(w: Writer, entity: Entity, f: Field, text: str, nouns: str, *, owner: str = "") -> State:
+def state(w: Writer, entity: Entity, f: Field, text: str, nouns: str) -> State:
     """Rows of ``entity`` whose ``f`` is ``text``: "paid orders", "are paid"."""
     if not _PLAIN.fullmatch(text) or not 1 < len(text) < 22:
         raise Unfit("no plain word")
@@ -178,7 +178,7 @@ def verb_of(w: Writer, entity: Entity, child: Entity) -> tuple[str, str]:
     ), f"had any {plural(noun)}"
 
 
-def aggregate_of(w: Writer, f: Field, additive: bool, *, extremes: bool = False) -> tuple[str, str]:
+def aggregate_of(w: Writer, additive: bool, *, extremes: bool = False) -> tuple[str, str]:
     """(keyword, adjective) of an aggregate that suits a column."""
     words = ["avg", "avg", *(["sum"] * 3 if additive else []), *(["max", "min"] if extremes else [])]
     word = w.rng.choice(words)

@@ -802,7 +802,7 @@ def _in_time(w: Writer) -> tuple[str, list[Piece]]:
             noun = plural(w.noun(entity))
             ending = (
                 w.pick(f"( {condition.post}| {condition.post}| of {noun} {condition.post})")
-                if self_explaining(w, entity)
+                if self_explaining(w)
                 else f" of {noun} {condition.post}"
             )
         else:
@@ -839,7 +839,7 @@ def _in_time(w: Writer) -> tuple[str, list[Piece]]:
     return text, w.core(items, where)
 
 
-def self_explaining(w: Writer, entity: Entity) -> bool:
+def self_explaining(w: Writer) -> bool:
     """Whether no other table of the database has dates, so that a metric needs no noun."""
     return sum(bool(e.having("date") and e.having("measure")) for e in w.domain.entities) <= 3 or w.chance(
         0.2
@@ -855,7 +855,7 @@ def _grouped_in_time(w: Writer) -> tuple[str, list[Piece]]:
     w.required |= group.tables
     metric = w.metric(entity, said, counts=0.45, group=group, extremes=False)
     post = condition.post if condition.post else ""
-    floating = bool(post) and not post.startswith(("with", "whose", "where")) and self_explaining(w, entity)
+    floating = bool(post) and not post.startswith(("with", "whose", "where")) and self_explaining(w)
     phrase = metric.phrase
     late = ""
     if said not in phrase:
@@ -921,9 +921,9 @@ def _over_time(w: Writer) -> tuple[str, list[Piece]]:
     bucket: list[Piece] = [unit, f.token]
     metric = w.metric(entity, said, counts=0.5, extremes=w.chance(0.3))
     phrase = metric.phrase
-    if said not in phrase and (conditions or w.chance(0.5) or not self_explaining(w, entity)):
+    if said not in phrase and (conditions or w.chance(0.5) or not self_explaining(w)):
         phrase = w.pick(f"{phrase} (of|for|from) {said}")
-    by = f" ({w.words(f)})" if False else ""
+    by = ""
     if not main or len(entity.having("date")) > 2:
         by = w.pick(f" of (the |){f.words}" if f.words.endswith("date") else f" of {f.words}")
         adverb = ""

@@ -484,7 +484,7 @@ def _of_best(w: Writer) -> tuple[str, list[Piece]]:
         ) if things not in which else f"number of {things} of {which}", w.core(["count", "*"], test)
     if draw < 0.55 and made:
         f = w.rng.choice(made)
-        word, adjective = aggregate_of(w, f, not NOT_ADDITIVE.search(f.words))
+        word, adjective = aggregate_of(w, not NOT_ADDITIVE.search(f.words))
         return w.pick(
             f"{START} the {adjective} {w.words(f)} of (the |all |){things} (of|for) {which}"
         ), w.core([word, f.token], test)

@@ -600,7 +600,6 @@ _TYPES = {
     "date": "DATE",
     "birth": "DATE",
 }
-_DROPPED_WORDS = ("date", "name")
 
 
 class _Style:

@@ -116,7 +116,7 @@ def counts_side_by_side(w: Writer) -> tuple[str, list[Piece]]:
     if draw < 0.34 and measures:
         m = w.rng.choice(measures)
         words = w.words(m)
-        word, adjective = aggregate_of(w, m, True)
+        word, adjective = aggregate_of(w, True)
         a, b = both[:2]
         text = w.pick(
             f"({START} the {adjective} {words} of {a.noun} and of {b.noun}{extra}{tail}|{adjective} {words} of {a.noun} "
@@ -425,7 +425,7 @@ def differences(w: Writer) -> tuple[str, list[Piece]]:
     if group is not None and group.field is category:
         raise Unfit("grouped by what is counted")
     if draw < 0.65:
-        word, adjective = aggregate_of(w, f, not NOT_ADDITIVE.search(f.words))
+        word, adjective = aggregate_of(w, not NOT_ADDITIVE.search(f.words))
         one: list[Piece] = [word, "if", "(", *left.form, ")", f.token]
         two: list[Piece] = [word, "if", "(", *right.form, ")", f.token]
         if w.chance(0.25):

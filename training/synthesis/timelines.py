@@ -33,7 +33,6 @@ _PARTS: dict[str, str] = {
     "quarter": "quarter of the year",
     "day": "day of the month",
 }
-_MORE = "(more than|over|above)"
 
 
 def time_buckets(w: Writer) -> tuple[str, list[Piece]]:
@@ -641,7 +640,7 @@ def _two_spans(w: Writer, f: Field) -> tuple[tuple[str, list[Piece]], tuple[str,
     first, last = sorted((day, other))
     seed = w.rng.random()
     texts = [period_text(x, unit, type(w.rng)(seed)) for x in (first, last)]
-    if texts[0] == texts[1] or not _holds(w, f, texts):
+    if texts[0] == texts[1] or not _holds(f, texts):
         raise Unfit("one period")
     pair: list[tuple[str, list[Piece]]] = []
     for text in texts:
@@ -650,7 +649,7 @@ def _two_spans(w: Writer, f: Field) -> tuple[tuple[str, list[Piece]], tuple[str,
     return pair[0], pair[1], "in "
 
 
-def _holds(w: Writer, f: Field, texts: list[str]) -> bool:
+def _holds(f: Field, texts: list[str]) -> bool:
     """Whether each span has rows among the samples."""
     days = []
     for x in f.samples:

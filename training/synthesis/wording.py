@@ -11,7 +11,6 @@ import re
 from datetime import date, timedelta
 
 __all__ = [
-    "SYNONYMS",
     "article",
     "expand",
     "join_words",
@@ -139,7 +138,7 @@ def article(words: str) -> str:
     return f"{'an' if words[:1] in 'aeiou' and not words.startswith(('uni', 'use', 'eu')) else 'a'} {words}"
 
 
-SYNONYMS: dict[str, tuple[str, ...]] = {
+_SYNONYMS: dict[str, tuple[str, ...]] = {
     line.split(":")[0].strip(): tuple(w.strip() for w in line.split(":")[1].split(","))
     for line in """
     salary: pay, wage, earnings, compensation
@@ -392,11 +391,11 @@ def people_words(noun: str) -> bool:
 def say(words: str, rng: random.Random, rate: float = 0.22) -> str:
     """``words``, sometimes with a synonym in place of all or the last of them."""
     if rng.random() < rate:
-        if words in SYNONYMS:
-            return rng.choice(SYNONYMS[words])
+        if words in _SYNONYMS:
+            return rng.choice(_SYNONYMS[words])
         head, _, last = words.rpartition(" ")
-        if head and last in SYNONYMS and rng.random() < 0.6:
-            return f"{head} {rng.choice(SYNONYMS[last])}"
+        if head and last in _SYNONYMS and rng.random() < 0.6:
+            return f"{head} {rng.choice(_SYNONYMS[last])}"
     return words
 
 

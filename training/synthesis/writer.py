@@ -26,7 +26,7 @@ from sqlgen.training.synthesis.wording import (
     unmark,
 )
 
-__all__ = ["COMPARE", "DATE_VERBS", "HIGHER", "LIST", "OWN_WORDS", "PLACES", "START", "SUPERLATIVE", "UNITS",
+__all__ = ["DATE_VERBS", "LIST", "PLACES", "START", "SUPERLATIVE", "UNITS",
            "Condition", "Draft", "Group", "Metric", "Piece", "Unfit", "Writer"]  # fmt: skip
 
 Piece: TypeAlias = "FormToken | tuple[str, str, int]"
@@ -84,14 +84,13 @@ class Metric:
     low: str = "lowest"
 
 
-HIGHER = "(more than|over|above|greater than|higher than|> )"
-COMPARE: tuple[tuple[str, str], ...] = (
+_COMPARE: tuple[tuple[str, str], ...] = (
     (">", "(more than|over|above|greater than|higher than|exceeding|larger than|>|in excess of)"),
     (">=", "(at least|no less than|>=|a minimum of|not below)"),
     ("<", "(less than|under|below|lower than|smaller than|<)"),
     ("<=", "(at most|up to|no more than|<=|not exceeding|a maximum of)"),
 )
-OWN_WORDS: tuple[tuple[str, str, str], ...] = (
+_OWN_WORDS: tuple[tuple[str, str, str], ...] = (
     (r"\b(price|cost|fee)$", "(that cost|costing|priced at) {c}", "cost {c}"),
     (r"^age$", "aged {c}", "are {c} years old"),
     (r"^(salary|income|wage)$", "(who earn|earning|making|paid|with pay) {c}", "(earn|make) {c}"),
@@ -312,7 +311,7 @@ class Writer:
             return self.pick(f"{shown} or (more|higher|above)"), [">=", token], False
         if draw < 0.27:
             return self.pick(f"{shown} or (less|lower|below)"), ["<=", token], False
-        op, words = self.rng.choices(COMPARE, (4, 2, 3, 1))[0]
+        op, words = self.rng.choices(_COMPARE, (4, 2, 3, 1))[0]
         return f"{self.pick(words)} {shown}", [op, token], False
 
     def about_number(self, f: Field, owner: str) -> tuple[str, str, list[Piece]]:
@@ -334,7 +333,7 @@ class Writer:
                 form,
             )
         if not owner and not said.startswith("of ") and self.chance(0.5):
-            for pattern, post, pred in OWN_WORDS:
+            for pattern, post, pred in _OWN_WORDS:
                 if re.search(pattern, f.words):
                     return self.pick(post).format(c=said), self.pick(pred).format(c=said), form
         if said.startswith("of "):

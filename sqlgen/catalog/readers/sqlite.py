@@ -13,8 +13,6 @@ from sqlgen.types import Column
 
 __all__ = ["fingerprint", "read"]
 
-COUNT_LIMIT = 200_000
-
 _COLUMNS = 'name, type, "notnull", pk, hidden'
 
 

@@ -91,7 +91,6 @@ class _Scope:
     derived: str = ""
     items: dict[str, int] = field(default_factory=dict)
     sources: list[Place | None] = field(default_factory=list)
-    uses_derived: bool = False
     preserved: int | None = None
 
 
@@ -423,7 +422,6 @@ class _Linearizer:
             if number is None or self.derived_item(theirs, scope) is not None:
                 continue
             end = self.resolve(theirs, scope)
-            scope.uses_derived = True
             scope.used.append(end.table)
             source = scope.sources[number - 1] if number <= len(scope.sources) else None
             return source is not None and derived_join(scope.sources, [end.table], self.context) == (
@@ -486,7 +484,7 @@ class _Linearizer:
             rest = [t for t in rest if t not in scope.seconds]
         said = {frozenset(pair) for pair in on}
         unsaid = [e for e in edges if frozenset((_place(e[0]), _place(e[1]))) not in said]
-        via, other_via = self.double_keys(scope, unsaid)
+        via, other_via = self.double_keys(unsaid)
         seconds = list(dict.fromkeys(scope.seconds))
         if set(seconds) - set(scope.used_seconds):
             raise Inexpressible("an unused instance of a table")
@@ -529,7 +527,7 @@ class _Linearizer:
             out += ["other", ("c", *place)]
         return (["from", *out] if out else []), spare
 
-    def double_keys(self, scope: _Scope, edges: list[_Edge]) -> tuple[list[Place], list[Place]]:
+    def double_keys(self, edges: list[_Edge]) -> tuple[list[Place], list[Place]]:
         """The foreign key columns to name: where two keys lead to one table, or the instances say so."""
         keys = foreign_keys(self.context)
         via: list[Place] = []
@@ -632,7 +630,6 @@ class _Linearizer:
     def column(self, node: exp.Column, scope: _Scope, column: Column | None) -> list[FormToken]:
         number = self.derived_item(node, scope)
         if number is not None:
-            scope.uses_derived = True
             return [f"#{number}"]
         try:
             end = self.resolve(node, scope)

@@ -9,9 +9,9 @@ from sqlgen.sql.functions import load_functions
 from sqlgen.types import Finding
 from sqlgen.validation.draft import Draft
 
-__all__ = ["MAX_WIDTH", "types"]
+__all__ = ["types"]
 
-MAX_WIDTH = 65_535
+_MAX_WIDTH = 65_535
 """Widest length a type may name, in characters, bits or elements."""
 
 _CLOSED = frozenset({"OBJECT_IDENTIFIER", "UNKNOWN", "XML", "NAME"})
@@ -28,5 +28,5 @@ def types(draft: Draft) -> Iterator[Finding]:
             or re.sub(r"\W+", "", text.lower()) in draft.names.types
         ):
             yield Finding("type", f"type {text} is not known")
-        elif any(size > MAX_WIDTH for size in sizes):
-            yield Finding("type", f"type {text} is wider than {MAX_WIDTH:,}")
+        elif any(size > _MAX_WIDTH for size in sizes):
+            yield Finding("type", f"type {text} is wider than {_MAX_WIDTH:,}")
