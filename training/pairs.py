@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,15 +22,26 @@ from sqlgen.sql.fingerprint import Unusable, fingerprint, literals
 from sqlgen.sql.form import Inexpressible, form_to_sql, tree_to_form
 from sqlgen.training.corpora import Example
 from sqlgen.training.logs.pairs import names_other_values
+from sqlgen.training.logs.realise import realise
 from sqlgen.types import Dialect, Rejection, RetrievedContext, Table, TableSlice, ValidatedQuery
 
 if TYPE_CHECKING:
     from sqlgen.pipeline import Database
 
-__all__ = ["Pair", "Role", "examples_of", "read_pairs", "role_of", "said_again", "with_what_is_read"]
+__all__ = [
+    "Pair",
+    "Role",
+    "examples_of",
+    "in_other_words",
+    "read_pairs",
+    "role_of",
+    "said_again",
+    "with_what_is_read",
+]
 
 Role = Literal["learn", "watch", "gate"]
 _MOST_VALUES = 8
+_MOST_WRITTEN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,29 @@ def _with_values(
     missing = [value for value in literals(sql, dialect) if value.lower() not in said]
     if 0 < len(missing) < _MOST_VALUES and not names_other_values(question, sql, dialect, context.values):
         yield f"{question.rstrip('.?! ')} ({', '.join(missing)})"
+
+
+def in_other_words(database: Database, pairs: Sequence[Pair]) -> list[Pair]:
+    """The statements of ``pairs`` with questions written for them; all those of a fingerprint weigh as much as half its pairs."""
+    weights: dict[str, float] = defaultdict(float)
+    written: dict[str, dict[tuple[str, str], None]] = {}
+    asked = {(pair.question, pair.sql) for pair in pairs}
+    for pair in pairs:
+        weights[pair.key] += pair.weight
+        checked = database.check(pair.sql)
+        if (
+            not isinstance(checked, Rejection)
+            and len(held := written.setdefault(pair.key, {})) < _MOST_WRITTEN
+        ):
+            said = realise(checked.sql, database.dialect, database.catalog, checked.tables)
+            held.update(
+                dict.fromkeys((question, pair.sql) for question in said if (question, pair.sql) not in asked)
+            )
+    return [
+        Pair(question, sql, weights[key] / 2 / len(held), key)
+        for key, held in written.items()
+        for question, sql in held
+    ]
 
 
 def said_again(example: Example, dialect: Dialect) -> str:

@@ -22,7 +22,7 @@ from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
 from sqlgen.training.adapt import Recipe, adapt, changes_of
 from sqlgen.training.authored import authored_examples, authored_folder, is_general, read_authored
 from sqlgen.training.gate import compare, decide, general_suite, own_suite, page_of
-from sqlgen.training.pairs import examples_of, read_pairs, role_of, said_again
+from sqlgen.training.pairs import Pair, examples_of, in_other_words, read_pairs, role_of, said_again
 from sqlgen.training.retrain import retrain
 from sqlgen.training.weights import load_exported, write_changed
 
@@ -136,6 +136,25 @@ def test_pairs_become_examples_over_what_retrieval_hands_over(tmp_path: Path) ->
     # A value that the question leaves out stands behind it, but not where it names another.
     assert [pair.question for pair, _ in found] == ["Which gizmos are red?", "Which are heavy (987)"]
     assert sorted(what.partition(":")[0] for what in dropped) == ["not sayable", "refused"]
+
+
+def test_each_statement_is_learned_in_other_words_too(tmp_path: Path) -> None:
+    url = write_shop(tmp_path / "shop.db")
+    red = "SELECT label FROM gizmos WHERE hue = 'red'"
+    with sqlgen.connect(url, settings=Settings(home=tmp_path / "home")) as database:
+        pairs = [
+            Pair("red ones", red, 3.0, "a"),
+            Pair("reds", red, 1.0, "a"),
+            Pair("x", "SELECT FROM", 1.0, "b"),
+        ]
+        written = in_other_words(database, pairs)
+        assert {(pair.sql, pair.key) for pair in written} == {(red, "a")}
+        assert len({pair.question for pair in written}) == len(written) >= 4
+        assert all("red" in pair.question for pair in written)
+        assert sum(pair.weight for pair in written) == pytest.approx(2.0)
+        # What is said already isn't said again.
+        again = in_other_words(database, [Pair(pair.question, red, 1.0, "a") for pair in written])
+        assert again == []
 
 
 def test_the_gate_asks_for_a_gain_that_is_no_chance_and_no_loss_elsewhere() -> None:
