@@ -71,7 +71,7 @@ class Recipe:
     patience: int = 4
     seed: int = 1
     threads: int = 2
-    strength: float = 0.8
+    strength: float = 0.7
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,15 +38,16 @@ from sqlgen.training.logs.store import LogStore
 from sqlgen.training.pairs import Pair, examples_of, read_pairs, said_again
 from sqlgen.training.retrain import retrain
 
-__all__ = ["main", "measure", "table_of", "written_pairs"]
+__all__ = ["main", "measure", "table_of"]
 
 COUNTS = (50, 100, 200, 500, 0)
 
 
-def written_pairs(database: Database, pairs: Sequence[Pair], folder: Path) -> list[Pair]:
-    """``pairs`` as a log without questions teaches them: imported from a file in ``folder``, put into words."""
+def logged_pairs(database: Database, pairs: Sequence[Pair], folder: Path, sql_only: bool) -> list[Pair]:
+    """``pairs`` as a log teaches them, with their questions or without, imported from a file in ``folder``."""
     path = folder / "statements.jsonl"
-    path.write_text("".join(json.dumps({"sql": pair.sql}) + "\n" for pair in pairs), "utf-8")
+    rows = [{"sql": pair.sql} if sql_only else {"sql": pair.sql, "question": pair.question} for pair in pairs]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     with LogStore(log_path(database)) as store:
         import_log(store, path, format="jsonl", dialect=database.dialect)
     return [Pair(p.question, p.sql, p.weight, p.fingerprint) for p in collect(database).pairs]
@@ -63,7 +64,7 @@ def measure(
     with scratch_home() as home:
         settings = Settings(db=url, home=home)
         with connect(url, settings=settings) as database:
-            pairs = written_pairs(database, given, home) if sql_only else given
+            pairs = logged_pairs(database, given, home, sql_only)
             done = retrain(database, settings, pairs, recipe=recipe, promote=False)
             seconds = time.monotonic() - began
             terms = terms_of(done.entry)
