@@ -112,13 +112,12 @@ def examples_of(
 ) -> Iterator[tuple[Pair, Example]]:
     """Each pair over the context that retrieval hands the model for it, as far as the form can say it.
 
-    Definitions of ``terms`` and of the database's knowledge stand behind the question; so do values of the SQL that
+    Definitions of ``terms`` stand behind the question where it names them; so do values of the SQL that
     neither names, as no model could know them. ``dropped`` counts the others by cause; ``foreign`` gets those whose
     question names a value and whose SQL has only others.
     """
     dropped = Counter() if dropped is None else dropped
     dialect, catalog = database.dialect, database.catalog
-    known = [*terms, *database.knowledge.snapshot().terms]
     tables = {t.key: t for t in catalog.tables}
     for pair in pairs:
         checked = database.check(pair.sql)
@@ -127,7 +126,7 @@ def examples_of(
             continue
         found = replace(database.retrieve(pair.question), terms=())
         # A definition with SQL is a column of its own when a question is asked; a pair's SQL doesn't know it.
-        plain = [n for n in find_named(pair.question, known) if not n.term.sql]
+        plain = [n for n in find_named(pair.question, terms) if not n.term.sql]
         hints = [term.hint for term in set_scene(pair.question, plain, found, catalog).found.terms]
         context = with_codes(with_what_is_read(found, checked, tables))
         for asked in _with_values(pair.question, hints, checked.sql, dialect, context):

@@ -77,7 +77,7 @@ def retrain(
     known = database.knowledge.snapshot().terms
     seen = [(pair.question, pair.sql) for pair in pairs if role_of(pair.key) == "learn"]
     terms = find_definitions(seen, database.catalog, database.dialect, known)
-    found = list(examples_of(database, pairs, dropped, foreign, terms))
+    found = list(examples_of(database, pairs, dropped, foreign, (*terms, *known)))
     roles: dict[str, list[int]] = {"learn": [], "watch": [], "gate": []}
     for number, (pair, _) in enumerate(found):
         roles[role_of(pair.key)].append(number)
