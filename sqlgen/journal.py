@@ -94,8 +94,9 @@ class Journal:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        mark = connection.execute("PRAGMA application_id").fetchone()[0]
+        # In this order: who makes the tables at this moment commits the mark with them.
         tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        mark = connection.execute("PRAGMA application_id").fetchone()[0]
         if mark != self._mark and tables:
             raise StoreUnusable(f"{self.path} is another program's database; move it away")
         connection.execute("PRAGMA synchronous = NORMAL")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sqlgen.errors import StoreUnusable, UsageError
 from sqlgen.history import History
+from sqlgen.journal import Journal
 from sqlgen.types import Answer, Citation, ModelInfo, Question, Result, ResultColumn
 
 
@@ -113,6 +117,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from sqlgen.history import History
+from sqlgen.journal import Journal
 from sqlgen.types import Answer, ModelInfo, Question
 history, name, count = History(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
 for n in range(count):
@@ -135,6 +140,31 @@ def test_several_processes_lose_no_line(tmp_path: Path) -> None:
         assert writer.returncode == 0
     lines = list(History(tmp_path).lines())
     assert len({x.id for x in lines}) == 120
+
+
+def test_a_file_that_another_process_makes_at_this_moment_is_no_stranger(tmp_path: Path) -> None:
+    made, looking = (
+        Journal(tmp_path / "j", schema="CREATE TABLE t (a)", mark=7, what="it") for _ in range(2)
+    )
+
+    class Slow(sqlite3.Connection):
+        """Between its first look at the file and the next, the other process makes the tables."""
+
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:
+            found = super().execute(*arguments).fetchall()
+            if not (tmp_path / "j-wal").exists():
+                with made.writing():
+                    pass
+            kept = sqlite3.connect(":memory:").cursor()
+            return kept.execute("SELECT ?", found[0]) if found else kept
+
+    with closing(sqlite3.connect(tmp_path / "j", factory=Slow, isolation_level=None)) as connection:
+        looking._prepare(connection)
+    made.close()
+    with looking.reading() as ours:
+        assert ours is not None
+        assert ours.execute("SELECT COUNT(*) FROM t").fetchone() == (0,)
+    looking.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
