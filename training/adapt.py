@@ -7,7 +7,6 @@ merged weights run as fast as the shipped ones.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import time
@@ -34,7 +33,7 @@ from sqlgen.training.model import SqlgenModel
 from sqlgen.training.train import accuracy
 from sqlgen.training.weights import load_exported
 
-__all__ = ["Learned", "Recipe", "adapt", "changes_of", "loss_of"]
+__all__ = ["Learned", "Recipe", "adapt", "changes_of", "loss_of", "weaken"]
 
 Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int, str], None]
@@ -43,8 +42,8 @@ _TARGETS = (
     "query", "key", "value", "dense", "q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj",
     "pointer_query", "pointer_key", "pointer_input",
 )  # fmt: skip
-# A training holds about a fifth of a megabyte of activations for each.
-_TOKENS_AT_ONCE = 2048
+# A training holds about a third of a megabyte of activations for each.
+_TOKENS_AT_ONCE = 1536
 # A database's own names stay as they are; people's questions may come in any order and with slips.
 _OWN_NOISE = replace(
     QUIET, shuffle=1.0, tables=0.2, columns=0.2, typos=0.05, lower=0.1, ending=0.05, values=0.1
@@ -55,10 +54,10 @@ _OWN_NOISE = replace(
 class Recipe:
     """How an adapter is trained.
 
-    ``passes`` over the own pairs at most, ``budget_minutes`` of wall time at most; ``replay`` is the share
-    of general examples in a batch; training stops early when the watched pairs got no better for
-    ``patience`` looks. The adapter is used at ``strength`` of what was learned: between the shipped and the tuned
-    weights general accuracy is higher than at either end (Wortsman et al. 2022, robust fine-tuning of zero-shot models).
+    ``passes`` over the own statements at most, each time in one of its wordings, ``budget_minutes`` of wall time at
+    most; ``replay`` is the share of general examples in a batch; training stops early when the watched pairs got no
+    better for ``patience`` looks. The adapter is used at ``strength`` of what was learned: between the shipped and the
+    tuned weights general accuracy is higher than at either end (Wortsman et al. 2022, robust fine-tuning of zero-shot models).
     """
 
     rank: int = 16
@@ -66,7 +65,7 @@ class Recipe:
     learning_rate: float = 1e-3
     batch: int = 16
     replay: float = 0.4
-    passes: int = 16
+    passes: int = 40
     budget_minutes: float = 8.0
     patience: int = 4
     seed: int = 1
@@ -94,26 +93,28 @@ def adapt(
     out: Path,
     *,
     recipe: Recipe,
+    statements: int | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> Learned:
     """Train an adapter for the weights in ``base`` and write it to ``out`` (safetensors, half precision).
 
-    ``own`` are examples with weights. With ``checkpoint`` a training that was killed goes on from there;
-    the file stays, for the caller to remove once the adapter is safe.
+    ``own`` are examples with weights, for as many ``statements`` (one each, if that is not given). With ``checkpoint`` a
+    training that was killed goes on from there; the file stays, for the caller to remove once the adapter is safe.
     """
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
-    rng = random.Random(recipe.seed)
     model = load_exported(base)
     lora = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
-        lora_dropout=0.05,
+        lora_dropout=0.0,
         target_modules=list(_TARGETS),
         use_rslora=False,
     )
     inject_adapter_in_model(lora, model)
+    # On a CPU the fused kernel makes a step half as slow again (training/RUNS.md).
+    model.encoder.set_attn_implementation("eager")
     trained = {n: p for n, p in model.named_parameters() if "lora_" in n}
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name in trained
@@ -126,13 +127,18 @@ def adapt(
     cache = PieceCache(tokenizer)
     rows = [r for e in watch if (r := encode_example(e, cache, model.config.max_output))]
     probes = [collate(rows[i : i + 16]) for i in range(0, len(rows), 16)]
-    total = max(20, recipe.passes * len(own) // max(1, round(recipe.batch * (1 - recipe.replay))))
+    one = 1.5 / max(1, len(rows))
+    total = max(
+        20, recipe.passes * (statements or len(own)) // max(1, round(recipe.batch * (1 - recipe.replay)))
+    )
     look = max(10, min(60, total // 12))
     state = _State.resume(checkpoint, model, optimizer, trained)
     if state is None:
         before = accuracy(model, probes, "cpu")
-        state = _State(0, 0, 0.0, before, before, 0, {n: p.detach().clone() for n, p in trained.items()})
-    batches = _batches(own, replay, cache, recipe, model.config.max_output, rng, skip=state.step)
+        kept = {n: p.detach().clone() for n, p in trained.items()}
+        state = _State(0, 0, 0.0, before, before, before, 0, kept)
+    rng = random.Random(f"{recipe.seed} {state.step}")
+    batches = _batches(own, replay, cache, recipe, model.config.max_output, rng)
     began, stopped = time.monotonic() - state.spent, "all passes made"
     model.train()
     while state.step < total:
@@ -156,9 +162,9 @@ def adapt(
         if state.step % look == 0 or state.step == total:
             exact = accuracy(model, probes, "cpu") if probes else 0.0
             model.train()
-            # Without watched pairs, or when nothing was lost, later is better: the rate goes down.
-            if exact >= state.best:
-                state.best, state.worse = exact, 0
+            # Later is better, as the rate goes down, unless more than one watched pair was lost, which may be chance.
+            if exact >= state.best - one:
+                state.best, state.after, state.worse = max(state.best, exact), exact, 0
                 state.kept = {n: p.detach().clone() for n, p in trained.items()}
             else:
                 state.worse += 1
@@ -169,10 +175,15 @@ def adapt(
                 break
         if progress is not None:
             # Of the steps or of the time, whichever ends it: so that the time said to remain is that of the budget too.
-            progress(round(1000 * (1 - left)), 1000, f"training: step {state.step}, watched {state.best:.2f}")
+            progress(
+                round(1000 * (1 - left)), 1000, f"training: step {state.step}, watched {state.after:.2f}"
+            )
     _write(model, state.kept, out, recipe)
     seconds = time.monotonic() - began
-    return Learned(state.step, state.seen, seconds, state.before, state.best, stopped)
+    return Learned(state.step, state.seen, seconds, state.before, state.after, stopped)
+
+
+_KEPT = ("step", "seen", "spent", "before", "best", "after", "worse", "kept")
 
 
 @dataclass(slots=True)
@@ -182,6 +193,7 @@ class _State:
     spent: float
     before: float
     best: float
+    after: float
     worse: int
     kept: dict[str, torch.Tensor]
 
@@ -206,7 +218,7 @@ class _State:
         with torch.no_grad():
             for name, parameter in trained.items():
                 parameter.copy_(saved["trained"][name])
-        return cls(*(saved[k] for k in ("step", "seen", "spent", "before", "best", "worse", "kept")))
+        return cls(*(saved[k] for k in _KEPT))
 
     def save(
         self,
@@ -218,7 +230,7 @@ class _State:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")
-        facts = {k: getattr(self, k) for k in ("step", "seen", "spent", "before", "best", "worse", "kept")}
+        facts = {k: getattr(self, k) for k in _KEPT}
         weights = {n: p.detach() for n, p in trained.items()}
         torch.save(facts | {"optimizer": optimizer.state_dict(), "trained": weights}, fresh)
         fresh.replace(path)
@@ -231,11 +243,9 @@ def _batches(
     recipe: Recipe,
     max_output: int,
     rng: random.Random,
-    *,
-    skip: int,
 ) -> Iterator[Batch]:
-    """Endless batches of own and general examples; the first ``skip`` are passed over."""
-    examples, weights = [e for e, _ in own], [w for _, w in own]
+    """Endless batches of own and general examples."""
+    examples, weights = [example for example, _ in own], [weight for _, weight in own]
     noisy = Noise()
 
     def draw() -> tuple[Encoding, bool]:
@@ -249,17 +259,12 @@ def _batches(
             if (row := encode_example(example, cache, max_output)) is not None:
                 return row, again
 
-    made = 0
     while True:
         pool = sorted((draw() for _ in range(recipe.batch * 8)), key=lambda drawn: len(drawn[0][0]))
         chunks = [pool[i : i + recipe.batch] for i in range(0, len(pool), recipe.batch)]
         rng.shuffle(chunks)
         for chunk in chunks:
-            made += 1
-            if made > skip:
-                yield collate([row for row, _ in chunk]) | {
-                    "replay": torch.tensor([again for _, again in chunk])
-                }
+            yield collate([row for row, _ in chunk]) | {"replay": torch.tensor([again for _, again in chunk])}
 
 
 def loss_of(model: SqlgenModel, batch: Batch) -> torch.Tensor:
@@ -325,11 +330,17 @@ def _write(model: SqlgenModel, kept: Mapping[str, torch.Tensor], out: Path, reci
         if isinstance(module, LoraLayer):
             tensors[f"{name}.A"] = kept[f"{name}.lora_A.default.weight"].half().contiguous()
             tensors[f"{name}.B"] = kept[f"{name}.lora_B.default.weight"].half().contiguous()
-    save_file(
-        tensors,
-        out,
-        {"scale": str(recipe.strength * recipe.alpha / recipe.rank), "recipe": json.dumps(asdict(recipe))},
-    )
+    _save(tensors, recipe, out)
+
+
+def _save(tensors: Mapping[str, torch.Tensor], recipe: Recipe, out: Path) -> None:
+    facts = {"scale": str(recipe.strength * recipe.alpha / recipe.rank), "recipe": json.dumps(asdict(recipe))}
+    save_file(dict(tensors), out, facts)
+
+
+def weaken(adapter: Path, recipe: Recipe, share: float, out: Path) -> None:
+    """The same matrices, used at a ``share`` of the recipe's strength."""
+    _save(load_file(adapter), replace(recipe, strength=share * recipe.strength), out)
 
 
 def changes_of(adapter: Path) -> dict[str, Floats]:
@@ -348,11 +359,3 @@ def changes_of(adapter: Path) -> dict[str, Floats]:
         }
     except Exception as error:  # safetensors raises several, none of them public
         raise ModelUnavailable(f"the adapter {adapter} is damaged: {error}") from error
-
-
-def digest(paths: Sequence[Path]) -> str:
-    """One SHA-256 over the contents of files, in their order."""
-    total = hashlib.sha256()
-    for path in paths:
-        total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()

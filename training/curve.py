@@ -80,6 +80,8 @@ def measure(
                 for weights, words in ((None, ()), (done.entry.weights, terms))
             ]
     found = compare("test", reports[0].outcomes, reports[1].outcomes, blank=held.blank)
+    own, objected = done.gate.comparisons[0], done.gate.objections
+    assert objected is not None
     general = next(c for c in done.gate.comparisons if c.name == "general")
     return {
         "set": data.name, "count": count, "given": len(given), "sql_only": sql_only, "learn": done.pairs["learn"],
@@ -88,7 +90,9 @@ def measure(
         "gain": round(found.gain, 4), "interval_90": [round(found.low, 4), round(found.high, 4)],
         "abstained": [_abstained(report.outcomes) for report in reports],
         "general": [round(general.before, 4), round(general.after, 4)], "passed": done.gate.passed,
-        "reasons": list(done.gate.reasons), "seconds": round(seconds), "steps": done.learned.steps,
+        "reasons": list(done.gate.reasons), "remarks": list(done.gate.remarks),
+        "objected": [len(objected.pairs), objected.looked_at], "own": [own.count, round(own.before, 4), round(own.after, 4)],
+        "seconds": round(seconds), "steps": done.learned.steps,
         "stopped": done.learned.stopped, "adapter_bytes": done.adapter_bytes,
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }  # fmt: skip

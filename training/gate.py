@@ -36,6 +36,7 @@ __all__ = [
     "Comparison",
     "GateReport",
     "Held",
+    "answers_to",
     "compare",
     "general_suite",
     "judge",
@@ -49,6 +50,8 @@ _RESAMPLES = 4000
 _CHANCE = 0.1
 # Of the pairs; more that don't fit their question, and the log is no teacher.
 _SPOILED = 0.2
+# Of the pairs kept from learning; an adapter of a good log objects to few of them.
+_OBJECTED = 0.15
 # Of the general set; each costs an index, for either model.
 _BUSINESSES = 16
 Progress = Callable[[int, int, str], None]
@@ -81,26 +84,30 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """The sets compared, whether the candidate may be promoted, and why (not)."""
+    """The sets compared, whether the candidate may be promoted, why (not), and what else is to be said."""
 
     comparisons: tuple[Comparison, ...]
     passed: bool
     reasons: tuple[str, ...]
     margin: float
     doubts: Doubts | None = None
+    objections: Doubts | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def won(self) -> bool:
+        """Whether the first set is won, whatever the others say."""
+        return not decide(self.comparisons[:1], self.margin).reasons
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "passed": self.passed,
             "reasons": list(self.reasons),
+            "remarks": list(self.remarks),
             "margin": self.margin,
-            "doubtful": None
-            if self.doubts is None
-            else {
-                "looked_at": self.doubts.looked_at,
-                "pairs": [{"question": p.question, "sql": p.sql, "why": why} for p, why in self.doubts.pairs],
-            },
+            "doubtful": self.doubts and self.doubts.to_dict(),
+            "objected": self.objections and self.objections.to_dict(),
             "sets": [
                 {
                     "name": c.name, "count": c.count, "before": round(c.before, 4), "after": round(c.after, 4),
@@ -126,12 +133,11 @@ def own_suite(database: Database, pairs: Iterable[tuple[Pair, str]], url: str, n
     questions: list[GoldQuestion] = []
     blank: set[str] = set()
     for number, (pair, said) in enumerate(pairs, 1):
-        id_ = f"{name}-{number}"
-        if said and _finds_nothing(database, pair.sql):
+        id_, sql = f"{name}-{number}", pair.sql
+        if _finds_nothing(database, pair.sql):
             blank.add(id_)
-            questions.append(GoldQuestion(id_, pair.question, "own", (said,)))
-        else:
-            questions.append(GoldQuestion(id_, pair.question, "own", (pair.sql,)))
+            sql = said or pair.sql
+        questions.append(GoldQuestion(id_, pair.question, "own", (sql,)))
     suite = Suite(name, tuple(questions), {"own": SuiteDatabase("own", url=url)})
     return Held(suite, frozenset(blank), is_own=True)
 
@@ -218,40 +224,48 @@ def _changed(before: Outcome, after: Outcome) -> dict[str, str]:
     return {"question": before.question, "gold": before.gold, "before": before.sql, "after": after.sql}
 
 
-def judge(
+def answers_to(
     suites: Sequence[Held],
-    current: Generator,
-    candidate: Generator,
+    generator: Generator,
     *,
     settings: Settings,
-    margin: float,
+    terms: Sequence[Term] = (),
     progress: Progress | None = None,
-    terms: tuple[Sequence[Term], Sequence[Term]] = ((), ()),
-) -> GateReport:
-    """Compare on all suites; the first is the one to win, the others may fall by ``margin`` at most.
-
-    The first is won when it rises and nine of ten resamples rise too. ``terms`` are the definitions that go with
-    the current and the candidate adapter, on their own database alone.
-    """
-    found: list[Comparison] = []
-    total = 2 * sum(len(s.suite.questions) for s in suites)
-    done = 0
+    what: str = "",
+) -> list[tuple[Outcome, ...]]:
+    """What a model answers to each suite; ``terms`` are the definitions that go with it, on its own database alone."""
+    total = sum(len(held.suite.questions) for held in suites)
+    found: list[tuple[Outcome, ...]] = []
     for held in suites:
-        suite = held.suite
-        reports = []
-        for generator, learned in zip((current, candidate), terms, strict=True):
+        done = sum(map(len, found))
 
-            def tell(part: int, _: int, what: str, base: int = done, name: str = suite.name) -> None:
-                if progress is not None:
-                    progress(base + part, total, f"gate: {name}")
+        def tell(part: int, _: int, __: str, base: int = done, name: str = held.suite.name) -> None:
+            if progress is not None:
+                progress(base + part, total, f"gate: {name}, {what}")
 
-            words = learned if held.is_own else ()
-            reports.append(
-                run_suite(suite, generator=generator, settings=settings, progress=tell, terms=words)
-            )
-            done += len(suite.questions)
-        found.append(compare(suite.name, reports[0].outcomes, reports[1].outcomes, blank=held.blank))
-    return decide(found, margin)
+        words = terms if held.is_own else ()
+        report = run_suite(held.suite, generator=generator, settings=settings, progress=tell, terms=words)
+        found.append(report.outcomes)
+    return found
+
+
+def judge(
+    suites: Sequence[Held],
+    before: Sequence[Sequence[Outcome]],
+    after: Sequence[Sequence[Outcome]],
+    margin: float,
+) -> GateReport:
+    """Compare two models on all suites; the first is the one to win, the others may fall by ``margin`` at most.
+
+    The first is won when it rises and nine of ten resamples rise too.
+    """
+    return decide(
+        [
+            compare(held.suite.name, one, other, blank=held.blank)
+            for held, one, other in zip(suites, before, after, strict=True)
+        ],
+        margin,
+    )
 
 
 def decide(found: Sequence[Comparison], margin: float) -> GateReport:
@@ -277,19 +291,32 @@ def decide(found: Sequence[Comparison], margin: float) -> GateReport:
     return GateReport(tuple(found), not reasons, tuple(reasons), margin)
 
 
-def with_doubts(report: GateReport, doubts: Doubts) -> GateReport:
+def with_doubts(report: GateReport, doubts: Doubts, objections: Doubts) -> GateReport:
     """The report with what is doubtful in the log itself; too much of it and the candidate may not be promoted.
 
-    What is learned from a spoiled log may measure well on the rest of that log.
+    What is learned from a spoiled log may measure well on the rest of that log. ``objections`` are those of the
+    candidate to pairs that it did not learn.
     """
-    if doubts.share <= _SPOILED:
-        return replace(report, doubts=doubts)
-    reason = (
-        f"log: in {len(doubts.pairs)} of {doubts.looked_at} pairs question and SQL don't fit "
-        f'(for one "{doubts.pairs[0][0].question}": {doubts.pairs[0][1]}); look through them '
-        "('sqlgen logs review', gate.html)"
-    )
-    return replace(report, passed=False, reasons=(reason, *report.reasons), doubts=doubts)
+    report = replace(report, doubts=doubts, objections=objections)
+    reasons = []
+    if doubts.share > _SPOILED:
+        reasons.append(
+            f"in {len(doubts.pairs)} of {doubts.looked_at} pairs question and SQL don't fit ({_first(doubts)})"
+        )
+    if objections.share > _OBJECTED:
+        reasons.append(
+            f"the retrained model objects to {len(objections.pairs)} of {objections.looked_at} pairs that it didn't learn "
+            f"({_first(objections)})"
+        )
+    if not reasons:
+        return report
+    said = f"log: {'; '.join(reasons)}; look through them ('sqlgen logs review', gate.html)"
+    return replace(report, passed=False, reasons=(said, *report.reasons))
+
+
+def _first(doubts: Doubts) -> str:
+    pair, why = doubts.pairs[0]
+    return f'for one "{pair.question}": {why}'
 
 
 def _percent(share: float) -> str:
@@ -315,17 +342,20 @@ def page_of(report: GateReport, lineage: Mapping[str, Any]) -> str:
         for what, questions in (("wrong before, right now", c.won), ("right before, wrong now", c.lost))
         if questions
     )
-    doubtful = ""
-    if report.doubts is not None and report.doubts.pairs:
-        listed = "".join(
+    doubtful = "".join(
+        f"<h2>{title}: {len(doubts.pairs)} of {doubts.looked_at}</h2>"
+        + "".join(
             f"<details><summary>{esc(pair.question)}</summary><dl><dt>{esc(why)}<dd><code>{esc(pair.sql)}</code></dl></details>"
-            for pair, why in report.doubts.pairs
+            for pair, why in doubts.pairs
         )
-        doubtful = (
-            f"<h2>Pairs that don't fit: {len(report.doubts.pairs)} of {report.doubts.looked_at}</h2>{listed}"
+        for title, doubts in (
+            ("Pairs that don't fit", report.doubts),
+            ("Pairs kept from learning that the candidate objects to", report.objections),
         )
+        if doubts is not None and doubts.pairs
+    )
     verdict = "The candidate passed the gate." if report.passed else "The candidate was refused."
-    why = "".join(f"<li>{esc(reason)}" for reason in report.reasons)
+    why = "".join(f"<li>{esc(reason)}" for reason in (*report.reasons, *report.remarks))
     made = "".join(f"<tr><th scope=row>{esc(str(k))}<td>{esc(str(v))}" for k, v in lineage.items())
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"

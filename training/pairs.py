@@ -32,6 +32,7 @@ __all__ = [
     "Pair",
     "Role",
     "examples_of",
+    "held_of",
     "in_other_words",
     "read_pairs",
     "role_of",
@@ -42,6 +43,10 @@ __all__ = [
 Role = Literal["learn", "watch", "gate"]
 _MOST_VALUES = 8
 _MOST_WRITTEN = 16
+_FEW = 400
+_HELD = 0.2
+_HELD_OF_FEW = 0.3
+_WATCHED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,25 @@ class Pair:
     key: str
 
 
-def role_of(key: str) -> Role:
-    """On which side of the split a key stands: a fifth is kept for the gate, a tenth to watch the training."""
-    draw = int(hashlib.sha256(f"split {key}".encode()).hexdigest()[:8], 16) % 10
-    return "gate" if draw < 2 else "watch" if draw == 2 else "learn"
+def role_of(key: str, held: float = _HELD) -> Role:
+    """On which side of the split a key stands; a share ``held`` is kept for the gate, a twentieth watches the training.
+
+    What a smaller share holds, a larger one holds too: an adapter in force never learned what the next is judged on
+    because a log grew.
+    """
+    draw = int(hashlib.sha256(f"split {key}".encode()).hexdigest()[:8], 16) / 2**32
+    return "gate" if draw < held else "watch" if draw >= 1 - _WATCHED else "learn"
+
+
+def held_of(pairs: Iterable[Pair]) -> float:
+    """The share of a log that is kept for the gate: more of a short one, whose jury would be a few questions.
+
+    >>> held_of([Pair("q", f"SELECT {n}", 1.0, "k") for n in range(300)]), held_of([])
+    (0.3, 0.3)
+    >>> held_of([Pair("q", f"SELECT {n}", 1.0, "k") for n in range(400)])
+    0.2
+    """
+    return _HELD_OF_FEW if len({pair.sql for pair in pairs}) < _FEW else _HELD
 
 
 def read_pairs(paths: Iterable[Path], dialect: Dialect) -> list[Pair]:

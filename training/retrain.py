@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from sqlgen.config import Settings
 from sqlgen.errors import UsageError
+from sqlgen.eval.report import Outcome
 from sqlgen.eval.suite import Suite
 from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
+from sqlgen.knowledge import Term
 from sqlgen.pipeline.model import terms_of
 from sqlgen.registry import ADAPTER_FILE, Entry
-from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of
+from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of, weaken
 from sqlgen.training.authored import authored_examples, authored_folder
-from sqlgen.training.doubts import doubts_of
-from sqlgen.training.gate import GateReport, Held, general_suite, judge, own_suite, with_doubts
+from sqlgen.training.doubts import doubts_of, objections_of
+from sqlgen.training.gate import GateReport, Held, answers_to, general_suite, judge, own_suite, with_doubts
 from sqlgen.training.logs.definitions import find_definitions
-from sqlgen.training.pairs import Pair, examples_of, in_other_words, role_of, said_again
+from sqlgen.training.pairs import Pair, examples_of, held_of, in_other_words, role_of, said_again
 from sqlgen.training.synthesize import business_domains, synthesize
 from sqlgen.training.weights import write_changed
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Retrained", "replay_examples", "retrain"]
 
 _LEAST_PAIRS = 10
+_MOST_JUDGED = 300
 _SYNTHETIC = 400
 _BUSINESSES = 16
 Progress = Callable[[int, int, str], None]
@@ -64,8 +67,8 @@ def retrain(
 ) -> Retrained:
     """Train an adapter of the shipped weights on ``pairs`` of ``database`` and promote it if it wins the gate.
 
-    A fifth of the statements, by ``Pair.key``, is kept for the gate and a tenth to watch the training. A run that
-    was killed goes on when it is repeated with the same pairs and recipe. Raises UsageError when too few pairs
+    A share of the statements, by ``Pair.key``, is kept for the gate (``held_of``) and a twentieth to watch the training.
+    A run that was killed goes on when it is repeated with the same pairs and recipe. Raises UsageError when too few pairs
     can be learned from.
     """
     base, registry = shipped_path(), database.adapters
@@ -75,12 +78,16 @@ def retrain(
     tell(0, 1, "read the pairs")
     foreign: list[Pair] = []
     known = database.knowledge.snapshot().terms
-    seen = [(pair.question, pair.sql) for pair in pairs if role_of(pair.key) == "learn"]
+    held = held_of(pairs)
+    seen = [(pair.question, pair.sql) for pair in pairs if role_of(pair.key, held) == "learn"]
     terms = find_definitions(seen, database.catalog, database.dialect, known)
     found = list(examples_of(database, pairs, dropped, foreign, (*terms, *known)))
     roles: dict[str, list[int]] = {"learn": [], "watch": [], "gate": []}
     for number, (pair, _) in enumerate(found):
-        roles[role_of(pair.key)].append(number)
+        roles[role_of(pair.key, held)].append(number)
+    # Statements without questions have many written ones: these would judge for longer than the training takes.
+    if len(roles["gate"]) > _MOST_JUDGED:
+        roles["gate"] = sorted(random.Random(recipe.seed).sample(roles["gate"], _MOST_JUDGED))
     if len(roles["learn"]) < _LEAST_PAIRS:
         why = "; ".join(f"{n} {what}" for what, n in dropped.most_common(3))
         raise UsageError(
@@ -95,7 +102,7 @@ def retrain(
     bound = {"name": manifest["name"], "version": manifest["version"], "sha256": manifest["sha256"]}
     run = hashlib.sha256(json.dumps([data, asdict(recipe), bound]).encode()).hexdigest()[:16]
     checkpoint = registry.folder / "runs" / f"{run}.pt"
-    with registry.scratch() as made:
+    with registry.scratch() as made, registry.scratch() as spare:
         learned = adapt(
             base,
             [(example, pair.weight) for pair, example in (*learned_from, *said_otherwise)],
@@ -103,12 +110,10 @@ def retrain(
             replay_examples(recipe.seed),
             made / ADAPTER_FILE,
             recipe=recipe,
+            statements=len({pair.sql for pair, _ in learned_from}),
             checkpoint=checkpoint,
             progress=tell,
         )
-        adapter = (made / ADAPTER_FILE).read_bytes()
-        name = hashlib.sha256(adapter).hexdigest()[:12]
-        write_changed(base, changes_of(made / ADAPTER_FILE), made / "weights", adapter=name)
         held_out = [(found[n][0], said_again(found[n][1], database.dialect)) for n in roles["gate"]]
         in_force = registry.current()
         with tempfile.TemporaryDirectory(prefix="sqlgen-gate-") as folder:
@@ -116,19 +121,13 @@ def retrain(
             if golden is not None and golden.questions:
                 suites.append(Held(replace(golden, name="golden"), is_own=True))
             suites.append(Held(general_suite(Path(folder))))
-            report = judge(
-                suites,
-                EmbeddedGenerator.load(in_force.weights if in_force else None),
-                EmbeddedGenerator.load(made / "weights"),
-                settings=settings,
-                margin=margin,
-                progress=tell,
-                terms=(terms_of(in_force), terms),
-            )
+            report, kept = _judged(made, spare, in_force, suites, terms, recipe, settings, margin, tell)
         tell(0, 1, "look for pairs that don't fit")
         # A definition behind a question is new to the shipped model, which can't tell whether such a pair fits.
         plain = [(pair, example) for pair, example in found if example.question == pair.question]
-        report = with_doubts(report, doubts_of(base, plain, foreign, recipe.seed))
+        unlearned = [found[n] for n in (*roles["gate"], *roles["watch"])]
+        objections = objections_of(kept / "weights", unlearned)
+        report = with_doubts(report, doubts_of(base, plain, foreign, recipe.seed), objections)
         counts = {role: len(numbers) for role, numbers in roles.items()}
         lineage = {
             "base": bound,
@@ -138,12 +137,54 @@ def retrain(
             "recipe": asdict(recipe),
             "training": asdict(learned),
         }
-        entry = registry.add(made, lineage, report.to_dict())
+        size = (kept / ADAPTER_FILE).stat().st_size
+        entry = registry.add(kept, lineage, report.to_dict())
     checkpoint.unlink(missing_ok=True)
     wins = report.passed and promote
     if wins:
         registry.promote(entry.id, (manifest["name"], manifest["version"]))
-    return Retrained(entry, wins, report, learned, counts, dict(dropped), len(adapter))
+    return Retrained(entry, wins, report, learned, counts, dict(dropped), size)
+
+
+def _judged(
+    made: Path,
+    spare: Path,
+    in_force: Entry | None,
+    suites: Sequence[Held],
+    terms: Sequence[Term],
+    recipe: Recipe,
+    settings: Settings,
+    margin: float,
+    tell: Progress,
+) -> tuple[GateReport, Path]:
+    """Compare the adapter in ``made`` with what is in force; where it lies with its merged weights.
+
+    One that wins on its own questions and falls elsewhere is weakened to half, in ``spare``, and compared once more.
+    """
+
+    def answers(model: EmbeddedGenerator, words: Sequence[Term], what: str) -> list[tuple[Outcome, ...]]:
+        return answers_to(suites, model, settings=settings, terms=words, progress=tell, what=what)
+
+    before = answers(
+        EmbeddedGenerator.load(in_force.weights if in_force else None), terms_of(in_force), "before"
+    )
+    report = judge(suites, before, answers(_merged(made), terms, "after"), margin)
+    if report.passed or not report.won:
+        return report, made
+    weaken(made / ADAPTER_FILE, recipe, 0.5, spare / ADAPTER_FILE)
+    weaker = judge(suites, before, answers(_merged(spare), terms, "after, at half strength"), margin)
+    if weaker.passed:
+        return replace(
+            weaker, remarks=tuple(f"at half strength; at full, {why}" for why in report.reasons)
+        ), spare
+    return replace(report, remarks=tuple(f"at half strength, {why}" for why in weaker.reasons)), made
+
+
+def _merged(folder: Path) -> EmbeddedGenerator:
+    """The shipped model with the adapter in ``folder``, written there."""
+    name = hashlib.sha256((folder / ADAPTER_FILE).read_bytes()).hexdigest()[:12]
+    write_changed(shipped_path(), changes_of(folder / ADAPTER_FILE), folder / "weights", adapter=name)
+    return EmbeddedGenerator.load(folder / "weights")
 
 
 def replay_examples(seed: int) -> list[Any]:

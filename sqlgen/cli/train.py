@@ -44,7 +44,11 @@ _format = click.option(
 )
 @click.option("--budget-minutes", type=click.FloatRange(0.05, 1440), default=8.0, show_default=True)
 @click.option(
-    "--passes", type=click.IntRange(1, 1000), default=16, show_default=True, help="Over the pairs, at most."
+    "--passes",
+    type=click.IntRange(1, 1000),
+    default=24,
+    show_default=True,
+    help="Over the statements, at most.",
 )
 @click.option(
     "--rank", type=click.IntRange(1, 64), default=16, show_default=True, help="Of the adapter's matrices."
@@ -83,8 +87,8 @@ def train(
 
     Without --pairs it learns from imported logs ("sqlgen logs import") and judged answers ("sqlgen feedback").
 
-    A fifth of the pairs is kept apart to compare on. Exit code 0 says that the comparison was made, whatever it
-    said. A run that was stopped goes on when repeated. Needs pip install 'sqlgen[train]'.
+    A fifth of the pairs (of fewer than 400, three tenths) is kept apart to compare on. Exit code 0 says that the
+    comparison was made, whatever it said. A run that was stopped goes on when repeated. Needs pip install 'sqlgen[train]'.
     """
     _need_training()
     from sqlgen.cli.progress import ProgressBar
@@ -193,6 +197,8 @@ def _text(done: Retrained) -> str:
         )
     for reason in done.gate.reasons:
         lines.append(f"refused   {reason}")
+    for remark in done.gate.remarks:
+        lines.append(f"note      {remark}")
     state = "is in force; 'sqlgen models rollback' goes back" if done.promoted else "is kept and not in force"
     lines.append(f"adapter {done.entry.id} ({done.adapter_bytes / 1e6:.1f} MB) {state}")
     return "\n".join(lines)

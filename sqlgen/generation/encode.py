@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = [
+    "COLUMN_MARKS",
     "MAX_INPUT",
     "MAX_QUESTION",
+    "TABLE_MARK",
     "Encoded",
     "PieceCache",
     "Slot",
@@ -39,8 +41,9 @@ MAX_QUESTION = 160
 _HINTS = 2
 
 _CLS, _SEP = 101, 102
-_TABLE, _VALUE = 1, 2
+TABLE_MARK, _VALUE = 1, 2
 _COLUMN = {"text": 3, "number": 6, "date": 9, "bool": 12, "other": 15}
+COLUMN_MARKS = range(3, 18)
 
 Slot: TypeAlias = "tuple[str, int] | tuple[str, int, int] | None"
 
@@ -143,7 +146,7 @@ def _block(
         room -= 1 + len(pieces)
         return True
 
-    if not put(_TABLE, ("t", i), heard.name(table.name)):
+    if not put(TABLE_MARK, ("t", i), heard.name(table.name)):
         return []
     foreign = _key_columns(table)
     for j, column in enumerate(table.columns):

@@ -19,7 +19,7 @@ from sqlgen.config import Settings
 from sqlgen.eval.suite import Suite
 from sqlgen.generation.embedded import shipped_path
 from sqlgen.training.adapt import Recipe
-from sqlgen.training.doubts import Doubts, doubts_of
+from sqlgen.training.doubts import Doubts, doubts_of, objections_of
 from sqlgen.training.gate import compare, decide, page_of, with_doubts
 from sqlgen.training.pairs import Pair, examples_of
 from sqlgen.training.retrain import retrain
@@ -105,12 +105,29 @@ def test_too_many_doubtful_pairs_are_a_reason_to_refuse() -> None:
     spoiled = Doubts(10, ((first, "no"),) * 3)
     report = decide([compare("own", [], [])], 0.01)
     passed = replace(report, passed=True, reasons=())
-    refused = with_doubts(passed, spoiled)
+    refused = with_doubts(passed, spoiled, Doubts(10, ()))
     assert not refused.passed
     assert "in 3 of 10 pairs" in refused.reasons[0]
     assert "how &lt;many&gt;" in page_of(refused, {})
     assert len(refused.to_dict()["doubtful"]["pairs"]) == 3
-    assert with_doubts(passed, Doubts(10, ((first, "no"),) * 2)).passed
+    assert with_doubts(passed, Doubts(10, ((first, "no"),) * 2), Doubts(20, ((first, "no"),) * 3)).passed
+    objected = with_doubts(passed, Doubts(10, ()), Doubts(10, ((first, "another column"),) * 2))
+    assert not objected.passed
+    assert "objects to 2 of 10 pairs" in objected.reasons[0]
+    assert "another column" in page_of(objected, {})
+    assert len(objected.to_dict()["objected"]["pairs"]) == 2
+
+
+def test_a_wrong_column_of_the_right_table_has_a_likelier_rival(url: str, tmp_path: Path) -> None:
+    good = [(q, sql) for q, sql in GOOD if "COUNT(*)" not in sql]
+    with sqlgen.connect(url, settings=Settings(home=tmp_path / "home")) as database:
+        rows, numbers = spoil(good, "column", 1.0, database.catalog)
+        fit, wrong = (list(examples_of(database, pairs_of(which))) for which in (good, rows))
+    kept, spoiled = objections_of(shipped_path(), fit), objections_of(shipped_path(), wrong)
+    assert kept.looked_at == len(fit)
+    assert kept.share <= 0.2
+    assert len(spoiled.pairs) >= 0.7 * len(numbers)
+    assert {why for _, why in spoiled.pairs} == {"another column fits the question better"}
 
 
 @pytest.mark.parametrize(
