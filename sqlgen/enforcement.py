@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlgen.config import Settings, reload_policy
-from sqlgen.errors import ConfigError, UsageError
+from sqlgen.errors import UsageError
+from sqlgen.files import stamp_of
 from sqlgen.policy import Policy, Protection, Value, bind, bound_values
 from sqlgen.types import Catalog
 
@@ -33,25 +33,16 @@ class Enforcement:
     ) -> None:
         self._policy = settings.policy
         self._file = settings.policy_file
-        self._stamp = self._file_stamp()
+        self._stamp = stamp_of(self._file, "the policy")
         self._given = _values(context)
         self._views: tuple[str | None, Mapping[str, str]] = (None, views or {})
         self._lock = threading.Lock()
         self._warned: set[str] = set()
 
-    def _file_stamp(self) -> tuple[int, int, int] | None:
-        if self._file is None:
-            return None
-        try:
-            stat = os.stat(self._file)
-        except OSError as error:
-            raise ConfigError(f"cannot read the policy in {self._file}: {error.strerror}") from error
-        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-
     def policy(self) -> Policy:
         """The policy as it is written now. Raises ConfigError when its file is gone or makes no sense."""
         with self._lock:
-            stamp = self._file_stamp()
+            stamp = stamp_of(self._file, "the policy")
             if self._file is not None and stamp != self._stamp:
                 self._policy = reload_policy(self._file)
                 self._stamp = stamp

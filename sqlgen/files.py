@@ -6,24 +6,41 @@ import os
 import tempfile
 from pathlib import Path
 
-from sqlgen.errors import UsageError
+from sqlgen.errors import ConfigError, UsageError
 
-__all__ = ["read_text", "write_whole"]
+__all__ = ["read_text", "stamp_of", "write_whole"]
 
 
 def read_text(path: Path) -> str:
-    """The text of a file that a person named; UsageError says why it can't be read.
+    """The text of a file that a person named, without the byte order mark that some editors put first.
+
+    Raises UsageError, which says why it can't be read.
 
     >>> read_text(Path("nowhere.yaml"))
     Traceback (most recent call last):
     sqlgen.errors.UsageError: cannot read nowhere.yaml: No such file or directory
     """
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text") from error
+
+
+def stamp_of(path: Path | None, what: str) -> tuple[int, int, int] | None:
+    """Changes whenever a configuration file does, at the cost of one look; ConfigError names ``what`` it holds when it is gone.
+
+    >>> stamp_of(None, "the keys") is None
+    True
+    """
+    if path is None:
+        return None
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read {what} in {path}: {error.strerror}") from error
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o600) -> None:

@@ -14,6 +14,7 @@ import sqlglot
 from sqlglot.errors import SqlglotError
 
 from sqlgen.errors import UsageError
+from sqlgen.files import read_text
 from sqlgen.generation.codes import with_codes
 from sqlgen.generation.encode import with_hints
 from sqlgen.knowledge import Term, find_named
@@ -90,11 +91,7 @@ def read_pairs(paths: Iterable[Path], dialect: Dialect) -> list[Pair]:
     """
     found: dict[tuple[str, str], Pair] = {}
     for path in paths:
-        try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read {path}: {error}") from None
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             if not line.strip():
                 continue
             try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlgen.errors import UsageError
+from sqlgen.files import read_text
 from sqlgen.knowledge.glossary import load_glossary
 from sqlgen.knowledge.items import Description, Document, Item, Term, Verified
 
@@ -124,34 +125,25 @@ def _read_file(path: Path, taken: Taken) -> None:
 
 def document_of(path: Path) -> Document:
     """A Markdown file as a document, named by its first heading, else by the file."""
-    text = _text(path)
+    text = read_text(path)
     title = re.search(r"^#\s+(.+?)\s*#*$", text, re.M)
     if not text.strip():
         raise UsageError(f"{path} is empty")
     return Document(title.group(1) if title else path.stem, text, path.name)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text") from error
-
-
 def _yaml(path: Path) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(_text(path))
+        return yaml.safe_load(read_text(path))
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
 
 
 def _read_toml(path: Path, taken: Taken) -> None:
     try:
-        raw = tomllib.loads(_text(path))
+        raw = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     if "terms" in raw:
@@ -171,7 +163,7 @@ def _read_toml(path: Path, taken: Taken) -> None:
 
 
 def _read_queries(path: Path, taken: Taken) -> None:
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -491,7 +483,7 @@ def _maps(raw: Any) -> list[Mapping[str, Any]]:
 
 def _read_manifest(path: Path, taken: Taken) -> None:
     try:
-        raw = json.loads(_text(path))
+        raw = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(raw, dict) or not isinstance(raw.get("nodes"), dict):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlgen.config import reload_serve
-from sqlgen.errors import ConfigError
+from sqlgen.files import stamp_of
 from sqlgen.policy import Value
 from sqlgen.serve.settings import Key, digest_of, read_serve
 
@@ -40,7 +39,7 @@ class KeyRing:
     def __init__(self, keys: Sequence[Key], file: Path | None = None) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._stamp = self._file_stamp()
+        self._stamp = stamp_of(self._file, "the keys")
         self._holders = _by_digest(keys)
         self.is_open = not keys
 
@@ -54,21 +53,12 @@ class KeyRing:
 
     def _current(self) -> Mapping[str, Caller]:
         with self._lock:
-            stamp = self._file_stamp()
+            stamp = stamp_of(self._file, "the keys")
             if self._file is not None and stamp != self._stamp:
                 keys = read_serve(reload_serve(self._file)).keys
                 self._holders, self._stamp = _by_digest(keys), stamp
                 self.is_open = self.is_open and not keys
             return self._holders
-
-    def _file_stamp(self) -> tuple[int, int, int] | None:
-        if self._file is None:
-            return None
-        try:
-            stat = os.stat(self._file)
-        except OSError as error:
-            raise ConfigError(f"cannot read the keys in {self._file}: {error.strerror}") from error
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _by_digest(keys: Sequence[Key]) -> dict[str, Caller]:
