@@ -54,9 +54,9 @@ _OWN_NOISE = replace(
 class Recipe:
     """How an adapter is trained.
 
-    ``passes`` over the own statements at most, each time in one of its wordings, ``budget_minutes`` of wall time at
-    most; ``replay`` is the share of general examples in a batch; training stops early when the watched pairs got no
-    better for ``patience`` looks. The adapter is used at ``strength`` of what was learned: between the shipped and the
+    ``passes`` over the own pairs at most, each time in one of its wordings, ``budget_minutes`` of wall time at most;
+    ``replay`` is the share of general examples in a batch; training stops early when the watched pairs got no better
+    for ``patience`` looks. The adapter is used at ``strength`` of what was learned: between the shipped and the
     tuned weights general accuracy is higher than at either end (Wortsman et al. 2022, robust fine-tuning of zero-shot models).
     """
 
@@ -93,14 +93,14 @@ def adapt(
     out: Path,
     *,
     recipe: Recipe,
-    statements: int | None = None,
+    pairs: int | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> Learned:
     """Train an adapter for the weights in ``base`` and write it to ``out`` (safetensors, half precision).
 
-    ``own`` are examples with weights, for as many ``statements`` (one each, if that is not given). With ``checkpoint`` a
-    training that was killed goes on from there; the file stays, for the caller to remove once the adapter is safe.
+    ``own`` are examples with weights; they say ``pairs`` in other words (themselves, if that is not given). With ``checkpoint``
+    a training that was killed goes on from there; the file stays, for the caller to remove once the adapter is safe.
     """
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
@@ -128,9 +128,7 @@ def adapt(
     rows = [r for e in watch if (r := encode_example(e, cache, model.config.max_output))]
     probes = [collate(rows[i : i + 16]) for i in range(0, len(rows), 16)]
     one = 1.5 / max(1, len(rows))
-    total = max(
-        20, recipe.passes * (statements or len(own)) // max(1, round(recipe.batch * (1 - recipe.replay)))
-    )
+    total = max(20, recipe.passes * (pairs or len(own)) // max(1, round(recipe.batch * (1 - recipe.replay))))
     look = max(10, min(60, total // 12))
     state = _State.resume(checkpoint, model, optimizer, trained)
     if state is None:

@@ -110,7 +110,7 @@ def retrain(
             replay_examples(recipe.seed),
             made / ADAPTER_FILE,
             recipe=recipe,
-            statements=len({pair.sql for pair, _ in learned_from}),
+            pairs=len(learned_from),
             checkpoint=checkpoint,
             progress=tell,
         )

@@ -48,7 +48,7 @@ _format = click.option(
     type=click.IntRange(1, 1000),
     default=24,
     show_default=True,
-    help="Over the statements, at most.",
+    help="Over the pairs, at most.",
 )
 @click.option(
     "--rank", type=click.IntRange(1, 64), default=16, show_default=True, help="Of the adapter's matrices."
