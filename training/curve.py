@@ -35,7 +35,7 @@ from sqlgen.training.gate import compare, own_suite
 from sqlgen.training.logs.ingest import import_log
 from sqlgen.training.logs.pairs import collect, log_path
 from sqlgen.training.logs.store import LogStore
-from sqlgen.training.pairs import Pair, examples_of, read_pairs, said_again
+from sqlgen.training.pairs import Pair, examples_of, pairs_of, read_pairs, said_again
 from sqlgen.training.retrain import retrain
 
 __all__ = ["main", "measure", "table_of"]
@@ -50,7 +50,7 @@ def logged_pairs(database: Database, pairs: Sequence[Pair], folder: Path, sql_on
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     with LogStore(log_path(database)) as store:
         import_log(store, path, format="jsonl", dialect=database.dialect)
-    return [Pair(p.question, p.sql, p.weight, p.fingerprint) for p in collect(database).pairs]
+    return pairs_of(collect(database))
 
 
 def measure(

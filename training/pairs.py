@@ -22,7 +22,8 @@ from sqlgen.retrieval.standins import set_scene
 from sqlgen.sql.fingerprint import Unusable, fingerprint, literals
 from sqlgen.sql.form import Inexpressible, form_to_sql, tree_to_form
 from sqlgen.training.corpora import Example
-from sqlgen.training.logs.pairs import names_other_values
+from sqlgen.training.logs.conventions import Convention, said_by
+from sqlgen.training.logs.pairs import Mined, names_other_values
 from sqlgen.training.logs.realise import realise
 from sqlgen.types import Dialect, Rejection, RetrievedContext, Table, TableSlice, ValidatedQuery
 
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Pair",
     "Role",
+    "by_convention",
     "examples_of",
     "held_of",
     "in_other_words",
+    "pairs_of",
     "read_pairs",
     "role_of",
     "said_again",
@@ -54,13 +57,15 @@ _WATCHED = 0.05
 class Pair:
     """What was asked and the SQL that answers it; ``weight`` says how often it is drawn, 1 being usual.
 
-    ``key`` is the fingerprint: statements that differ in literals only stand on one side of every split.
+    ``key`` is the fingerprint: statements that differ in literals only stand on one side of every split. ``is_written``:
+    nobody asked it, the question was written for the statement.
     """
 
     question: str
     sql: str
     weight: float
     key: str
+    is_written: bool = False
 
 
 def role_of(key: str, held: float = _HELD) -> Role:
@@ -106,10 +111,36 @@ def read_pairs(paths: Iterable[Path], dialect: Dialect) -> list[Pair]:
             except (ValueError, TypeError, KeyError) as error:
                 raise UsageError(f"{path}, line {number} is no pair of question and sql: {error}") from None
             question, sql = question.strip(), sql.strip().rstrip("; \n")
+            key = str(row.get("split") or _key(sql, dialect))
             found.setdefault(
-                (question, sql), Pair(question, sql, weight, str(row.get("split") or _key(sql, dialect)))
+                (question, sql), Pair(question, sql, weight, key, row.get("source") == "written")
             )
     return list(found.values())
+
+
+def pairs_of(mined: Mined) -> list[Pair]:
+    """What logs and judged answers taught, as pairs to learn from."""
+    return [
+        Pair(p.question, p.sql, max(p.weight, 1e-3), p.fingerprint, p.source == "written")
+        for p in mined.pairs
+    ]
+
+
+def by_convention(
+    database: Database, pairs: Sequence[Pair], conventions: Sequence[Convention]
+) -> Iterator[Pair]:
+    """Written pairs once more for each statement that carries a convention, which its question names."""
+    done: set[tuple[str, Convention]] = set()
+    for pair in pairs:
+        checked = database.check(pair.sql) if pair.is_written else None
+        if not isinstance(checked, ValidatedQuery):
+            continue
+        for convention in conventions:
+            if (pair.sql, convention) not in done:
+                done.add((pair.sql, convention))
+                catalog, dialect = database.catalog, database.dialect
+                for question in said_by(convention, pair.sql, catalog, dialect, checked.tables):
+                    yield replace(pair, question=question)
 
 
 def _key(sql: str, dialect: Dialect) -> str:

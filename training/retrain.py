@@ -24,8 +24,17 @@ from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of, weaken
 from sqlgen.training.authored import authored_examples, authored_folder
 from sqlgen.training.doubts import doubts_of, objections_of
 from sqlgen.training.gate import GateReport, Held, answers_to, general_suite, judge, own_suite, with_doubts
+from sqlgen.training.logs.conventions import find_conventions
 from sqlgen.training.logs.definitions import find_definitions
-from sqlgen.training.pairs import Pair, examples_of, held_of, in_other_words, role_of, said_again
+from sqlgen.training.pairs import (
+    Pair,
+    by_convention,
+    examples_of,
+    held_of,
+    in_other_words,
+    role_of,
+    said_again,
+)
 from sqlgen.training.synthesize import business_domains, synthesize
 from sqlgen.training.weights import write_changed
 
@@ -79,8 +88,18 @@ def retrain(
     foreign: list[Pair] = []
     known = database.knowledge.snapshot().terms
     held = held_of(pairs)
-    seen = [(pair.question, pair.sql) for pair in pairs if role_of(pair.key, held) == "learn"]
-    terms = find_definitions(seen, database.catalog, database.dialect, known)
+    teaching = [pair for pair in pairs if role_of(pair.key, held) == "learn"]
+    terms = find_definitions(
+        [(pair.question, pair.sql) for pair in teaching], database.catalog, database.dialect, known
+    )
+    conventions = find_conventions(
+        [(pair.key, pair.sql) for pair in teaching if pair.is_written],
+        database.catalog,
+        database.dialect,
+        (*terms, *known),
+    )
+    terms = (*terms, *(convention.term for convention in conventions))
+    given, pairs = pairs, [*pairs, *by_convention(database, pairs, conventions)]
     found = list(examples_of(database, pairs, dropped, foreign, (*terms, *known)))
     roles: dict[str, list[int]] = {"learn": [], "watch": [], "gate": []}
     for number, (pair, _) in enumerate(found):
@@ -91,13 +110,13 @@ def retrain(
     if len(roles["learn"]) < _LEAST_PAIRS:
         why = "; ".join(f"{n} {what}" for what, n in dropped.most_common(3))
         raise UsageError(
-            f"only {len(roles['learn'])} of {len(pairs)} pairs can be learned from, at least {_LEAST_PAIRS} are needed"
+            f"only {len(roles['learn'])} of {len(given)} pairs can be learned from, at least {_LEAST_PAIRS} are needed"
             + (f" ({why})" if why else "")
         )
     learned_from = [found[n] for n in roles["learn"]]
     said_otherwise = list(examples_of(database, in_other_words(database, [pair for pair, _ in learned_from])))
     data = hashlib.sha256(
-        "\n".join(sorted(f"{p.question}\t{p.sql}\t{p.weight}" for p in pairs)).encode()
+        "\n".join(sorted(f"{p.question}\t{p.sql}\t{p.weight}" for p in given)).encode()
     ).hexdigest()
     bound = {"name": manifest["name"], "version": manifest["version"], "sha256": manifest["sha256"]}
     run = hashlib.sha256(json.dumps([data, asdict(recipe), bound]).encode()).hexdigest()[:16]
@@ -132,7 +151,7 @@ def retrain(
         lineage = {
             "base": bound,
             "before": in_force.id if in_force else None,
-            "data": {"sha256": data, "pairs": len(pairs), **counts, "dropped": dict(dropped)},
+            "data": {"sha256": data, "pairs": len(given), **counts, "dropped": dict(dropped)},
             "terms": [asdict(term) for term in terms],
             "recipe": asdict(recipe),
             "training": asdict(learned),

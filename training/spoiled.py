@@ -31,7 +31,7 @@ from sqlgen.training.doubts import doubts_of
 from sqlgen.training.logs.ingest import import_log
 from sqlgen.training.logs.pairs import collect, log_path
 from sqlgen.training.logs.store import LogStore
-from sqlgen.training.pairs import Pair, examples_of, read_pairs
+from sqlgen.training.pairs import Pair, examples_of, pairs_of, read_pairs
 from sqlgen.training.retrain import retrain
 from sqlgen.types import Catalog, ValidatedQuery
 
@@ -123,7 +123,7 @@ def _imported(database: Database, rows: Rows, folder: Path) -> list[Pair]:
     path.write_text("".join(json.dumps({"question": q, "sql": sql}) + "\n" for q, sql in rows), "utf-8")
     with LogStore(log_path(database)) as store:
         import_log(store, path, format="jsonl", dialect=database.dialect)
-    return [Pair(p.question, p.sql, p.weight, p.fingerprint) for p in collect(database).pairs]
+    return pairs_of(collect(database))
 
 
 def measure(data: Path, kind: str, count: int, share: float, recipe: Recipe | None) -> dict[str, Any]:

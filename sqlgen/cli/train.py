@@ -135,13 +135,13 @@ def _collected(database: Database) -> list[Pair]:
     """What the logs and the judged answers of a database taught."""
     from sqlgen.cli.progress import ProgressBar
     from sqlgen.training.logs.pairs import collect
-    from sqlgen.training.pairs import Pair
+    from sqlgen.training.pairs import pairs_of
 
     with ProgressBar() as progress:
         mined = collect(database, progress)
     if left := mined.left_out():
         say(left)
-    return [Pair(p.question, p.sql, max(p.weight, 1e-3), p.fingerprint) for p in mined.pairs]
+    return pairs_of(mined)
 
 
 def _need_training() -> None:
