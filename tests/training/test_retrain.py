@@ -325,11 +325,11 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_once_more(
         assert done.promoted is helps
         assert (done.gate.reasons == ()) is helps
         (remark,) = done.gate.remarks
-        assert remark.startswith("at half strength")
+        assert remark.startswith("weakened to 70% of its strength")
         assert "general: falls" in remark
         with safe_open(done.entry.folder / ADAPTER_FILE, "pt") as kept:
             used = float(kept.metadata()["scale"]) / (QUICK.alpha / QUICK.rank)
-        assert used == pytest.approx(QUICK.strength / 2 if helps else QUICK.strength)
+        assert used == pytest.approx(0.7 * QUICK.strength if helps else QUICK.strength)
         # The weights beside it are merged from that very adapter.
         answer = database.ask("weights of red")
         assert (answer.model.adapter == done.entry.id) is helps
