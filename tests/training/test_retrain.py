@@ -300,9 +300,9 @@ def test_the_command_learns_from_judged_answers(
     assert main(["models", "show", "nothing", "--db", url]) == 2
 
 
-@pytest.mark.parametrize("helps", [True, False])
+@pytest.mark.parametrize("weaker", ["remembers", "forgets", "knows little"])
 def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_once_more(
-    helps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weaker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = write_shop(tmp_path / "shop.db")
     hues = ("red", "blue", "green", "teal", "pink", "grey")
@@ -313,7 +313,10 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_once_more(
     ]
     bad, good = ([outcome(n, right) for n in range(40)] for right in (False, True))
     forgot = [*bad[:10], *good[10:]]
-    told = iter([[bad, good], [good, forgot], [good, good if helps else forgot]])
+    little = [*good[:10], *bad[10:]]
+    helps = weaker == "remembers"
+    then = [little if weaker == "knows little" else good, forgot if weaker == "forgets" else good]
+    told = iter([[bad, good], [good, forgot], then])
     monkeypatch.setattr("sqlgen.training.retrain.answers_to", lambda *_, **__: next(told))
     monkeypatch.setattr("sqlgen.training.retrain.general_suite", lambda folder: Suite("general", (), {}))
     settings = Settings(db=url, home=tmp_path / "home")
@@ -326,7 +329,7 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_once_more(
         assert (done.gate.reasons == ()) is helps
         (remark,) = done.gate.remarks
         assert remark.startswith("weakened to 70% of its strength")
-        assert "general: falls" in remark
+        assert ("own: only +25.0 points" if weaker == "knows little" else "general: falls") in remark
         with safe_open(done.entry.folder / ADAPTER_FILE, "pt") as kept:
             used = float(kept.metadata()["scale"]) / (QUICK.alpha / QUICK.rank)
         assert used == pytest.approx(0.7 * QUICK.strength if helps else QUICK.strength)
