@@ -30,7 +30,7 @@ _SUPPORT, _SHARE = 3, 0.8
 # A measure's last word; what much of it is called, and little. Before a bar: words that may stand without their noun.
 _ADJECTIVES: tuple[tuple[str, str, str], ...] = (
     (r"(rating|score|stars|grade)", "good,well rated,top rated|", "bad,poorly rated|"),
-    (r"(population|inhabitants|residents)", "major|big,large", "minor|small"),
+    (r"(population|inhabitants|residents)", "|major,big,large", "|minor,small"),
     (r"(price|cost|fee|rent)", "expensive|", "cheap,inexpensive|"),
     (r"(area|size|capacity)", "|big,large,major", "|small"),
     (r"(length|distance|duration)", "|long,major", "|short"),
