@@ -95,7 +95,7 @@ def retrain(
         [(pair.question, pair.sql) for pair in teaching], database.catalog, database.dialect, known
     )
     conventions = find_conventions(
-        [(pair.key, pair.sql) for pair in teaching if pair.is_written],
+        [pair.sql for pair in teaching if pair.is_written],
         database.catalog,
         database.dialect,
         (*terms, *known),

@@ -53,31 +53,32 @@ class Convention:
 
 
 def find_conventions(
-    statements: Iterable[tuple[str, str]], catalog: Catalog, dialect: Dialect, known: Sequence[Term] = ()
+    statements: Iterable[str], catalog: Catalog, dialect: Dialect, known: Sequence[Term] = ()
 ) -> tuple[Convention, ...]:
-    """Thresholds that ``statements``, (key, SQL), repeat, the most frequent first; none whose name ``known`` has.
+    """Thresholds that different ``statements`` (SQL) repeat, the most frequent first; none whose name ``known`` has.
 
-    A threshold counts once for each key. Two tables with the same adjective have it with their nouns only.
+    That all else in a statement changes and the threshold stays is what tells it from a value that somebody asked for.
+    Two tables with the same adjective have it with their nouns only.
 
     >>> from sqlgen.types import Column
     >>> food = Table("food", (Column("name", "TEXT", "text"), Column("rating", "REAL", "number")))
-    >>> asked = [(str(n), f"SELECT name FROM food WHERE rating > 2.5 LIMIT {n}") for n in range(3)]
+    >>> asked = [f"SELECT name FROM food WHERE rating > 2.5 LIMIT {n}" for n in range(3)]
     >>> (found,) = find_conventions(asked, Catalog("sqlite", (food,)), "sqlite")
     >>> found.term.name, found.term.definition
     ('good', 'rating > 2.5')
     """
-    keys: dict[Unsaid, set[str]] = defaultdict(set)
-    for key, sql in statements:
+    holders: dict[Unsaid, set[str]] = defaultdict(set)
+    for sql in statements:
         for condition in conditions_of(sql, catalog, dialect):
             if condition.sign in (*_MUCH, *_LITTLE) and not condition.is_text:
-                keys[condition].add(key)
+                holders[condition].add(sql)
     on_column: dict[tuple[str, bool], set[str]] = defaultdict(set)
-    for condition, held in keys.items():
+    for condition, held in holders.items():
         on_column[condition.column, condition.sign in _MUCH] |= held
     tables = {table.key: table for table in catalog.tables}
     columns = Counter(column.name.lower() for table in catalog.tables for column in table.columns)
     found: list[tuple[Unsaid, list[str], list[str]]] = []
-    for condition, held in sorted(keys.items(), key=lambda k: (-len(k[1]), k[0].column)):
+    for condition, held in sorted(holders.items(), key=lambda k: (-len(k[1]), k[0].column)):
         if len(held) < _SUPPORT or len(held) < _SHARE * len(
             on_column[condition.column, condition.sign in _MUCH]
         ):
@@ -117,7 +118,7 @@ def said_by(
     >>> food = Table("food", (Column("name", "TEXT", "text"), Column("city", "TEXT", "text"), Column("rating", "REAL", "number")))
     >>> world = Catalog("sqlite", (Table("spots", food.columns),))
     >>> sql = "SELECT name FROM spots WHERE city = 'Rome' AND rating > 2.5"
-    >>> (good,) = find_conventions([(str(n), sql) for n in range(3)], world, "sqlite")
+    >>> (good,) = find_conventions([f"{sql} LIMIT {n}" for n in range(3)], world, "sqlite")
     >>> next(said_by(good, sql, world, "sqlite", ["spots"]))
     'Show the name of all good spots whose city is Rome.'
     """

@@ -30,14 +30,11 @@ CAFE = Table("cafes", (Column("name", "TEXT", "text"), Column("rating", "REAL", 
 WORLD = Catalog("sqlite", (CITY, RIVER, SHOP, CAFE))
 
 
-def log(*conditions: str, table: str = "cities") -> list[tuple[str, str]]:
-    return [
-        (f"{table} {n}", f"SELECT name FROM {table} WHERE {c} LIMIT {n + 1}")
-        for n, c in enumerate(conditions)
-    ]
+def log(*conditions: str, table: str = "cities") -> list[str]:
+    return [f"SELECT name FROM {table} WHERE {c} LIMIT {n + 1}" for n, c in enumerate(conditions)]
 
 
-def found(statements: list[tuple[str, str]], *known: Term) -> dict[str, str]:
+def found(statements: list[str], *known: Term) -> dict[str, str]:
     return {c.term.name: c.term.definition for c in find_conventions(statements, WORLD, "sqlite", known)}
 
 
@@ -56,14 +53,14 @@ def test_a_threshold_that_is_repeated_gets_its_adjective() -> None:
     "statements",
     [
         pytest.param(log(*["population > 150000"] * 2), id="twice is chance"),
-        pytest.param([("same", "SELECT name FROM cities WHERE population > 150000")] * 5, id="one statement that runs often"),
+        pytest.param(["SELECT name FROM cities WHERE population > 150000"] * 5, id="one statement that runs often"),
         pytest.param(log(*[f"population > {n}" for n in (1, 1, 1, 2, 3)]), id="other thresholds are as usual"),
         pytest.param(log(*["founded > 1900"] * 4), id="no measure that English has an adjective for"),
         pytest.param(log(*["population = 5"] * 4), id="no threshold"),
         pytest.param(log(*["population > 5 OR state = 'Ohio'"] * 4), id="a condition that need not hold"),
     ],
 )  # fmt: skip
-def test_what_is_no_convention(statements: list[tuple[str, str]]) -> None:
+def test_what_is_no_convention(statements: list[str]) -> None:
     assert found(statements) == {}
 
 
@@ -84,7 +81,7 @@ def test_written_questions_say_it_too(tmp_path: Path) -> None:
     with sqlgen.connect(
         f"sqlite:///{tmp_path / 'w.db'}", settings=Settings(home=tmp_path / "home")
     ) as database:
-        (convention,) = find_conventions([(str(n), sql) for n in range(3)], database.catalog, "sqlite")
+        (convention,) = find_conventions([f"{sql} LIMIT {n}" for n in range(3)], database.catalog, "sqlite")
         pairs = [Pair("q", sql, 0.5, "k", is_written=written) for written in (True, True, False)]
         made = list(by_convention(database, pairs, [convention]))
         assert made
