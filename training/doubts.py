@@ -11,7 +11,7 @@ log is right, and what contradicts it stands out (as in confident learning, Nort
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,16 +164,19 @@ def doubts_of(base: Path, fit: Sequence[tuple[Pair, Example]], foreign: Sequence
     return Doubts(len(drawn), tuple(found))
 
 
-def objections_of(weights: Path, held: Sequence[tuple[Pair, Example]]) -> Doubts:
-    """Judge pairs that the model in ``weights`` did not learn: it objects where another column fits far better."""
+def objections_of(weights: Path, held: Sequence[tuple[Pair, Example]], missed: Collection[int]) -> Doubts:
+    """Judge pairs that the model in ``weights`` did not learn: it objects where another column fits far better.
+
+    Only to pairs whose numbers are in ``missed``: where its answer is right, another column would do as well.
+    """
     rivals = rivals_of(load_exported(weights), [example for _, example in held], _pieces(weights))
     why = "another column fits the question better"
     return Doubts(
         len(held),
         tuple(
             (pair, why)
-            for (pair, _), nats in zip(held, rivals, strict=True)
-            if nats is not None and nats > RIVAL
+            for number, ((pair, _), nats) in enumerate(zip(held, rivals, strict=True))
+            if nats is not None and nats > RIVAL and number in missed
         ),
     )
 

@@ -50,7 +50,7 @@ _RESAMPLES = 4000
 _CHANCE = 0.1
 # Of the pairs; more that don't fit their question, and the log is no teacher.
 _SPOILED = 0.2
-# Of the pairs kept from learning; an adapter of a good log objects to few of them.
+# Of the held-out pairs; an adapter of a good log objects to few of them.
 _OBJECTED = 0.15
 # Of the general set; each costs an index, for either model.
 _BUSINESSES = 32

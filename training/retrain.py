@@ -142,12 +142,13 @@ def retrain(
             if golden is not None and golden.questions:
                 suites.append(Held(replace(golden, name="golden"), is_own=True))
             suites.append(Held(general_suite(Path(folder))))
-            report, kept = _judged(made, spare, in_force, suites, terms, recipe, settings, margin, tell)
+            report, kept, missed = _judged(
+                made, spare, in_force, suites, terms, recipe, settings, margin, tell
+            )
         tell(0, 1, "look for pairs that don't fit")
         # A definition behind a question is new to the shipped model, which can't tell whether such a pair fits.
         plain = [(pair, example) for pair, example in found if example.question == pair.question]
-        unlearned = [found[n] for n in (*roles["gate"], *roles["watch"])]
-        objections = objections_of(made / "weights", unlearned)
+        objections = objections_of(made / "weights", [found[n] for n in roles["gate"]], missed)
         report = with_doubts(report, doubts_of(base, plain, foreign, recipe.seed), objections)
         counts = {role: len(numbers) for role, numbers in roles.items()}
         lineage = {
@@ -177,8 +178,8 @@ def _judged(
     settings: Settings,
     margin: float,
     tell: Progress,
-) -> tuple[GateReport, Path]:
-    """Compare the adapter in ``made`` with what is in force; where it lies with its merged weights.
+) -> tuple[GateReport, Path, frozenset[int]]:
+    """Compare the adapter in ``made`` with what is in force; where what is kept lies, and what ``made`` got wrong.
 
     One that wins on its own questions and falls elsewhere is weakened, in ``spare``, and compared once more.
     """
@@ -189,17 +190,26 @@ def _judged(
     before = answers(
         EmbeddedGenerator.load(in_force.weights if in_force else None), terms_of(in_force), "before"
     )
-    report = judge(suites, before, answers(_merged(made), terms, "after"), margin)
+    after = answers(_merged(made), terms, "after")
+    report = judge(suites, before, after, margin)
+    blank = suites[0].blank
+    missed = frozenset(
+        number for number, o in enumerate(after[0]) if not (o.exact_match if o.id in blank else o.correct)
+    )
     if report.passed or not report.won:
-        return report, made
+        return report, made, missed
     weaken(made / ADAPTER_FILE, recipe, _WEAKENED, spare / ADAPTER_FILE)
     weaker = judge(suites, before, answers(_merged(spare), terms, "after, weakened"), margin)
     now = f"weakened to {_WEAKENED:.0%} of its strength"
     # What general accuracy is bought back with has to leave most of what was won.
     if weaker.passed and weaker.comparisons[0].gain >= report.comparisons[0].gain / 2:
-        return replace(weaker, remarks=tuple(f"{now}; at full, {why}" for why in report.reasons)), spare
+        return (
+            replace(weaker, remarks=tuple(f"{now}; at full, {why}" for why in report.reasons)),
+            spare,
+            missed,
+        )
     left = weaker.reasons or (f"own: only {100 * weaker.comparisons[0].gain:+.1f} points are left",)
-    return replace(report, remarks=tuple(f"{now}, {why}" for why in left)), made
+    return replace(report, remarks=tuple(f"{now}, {why}" for why in left)), made, missed
 
 
 def _merged(folder: Path) -> EmbeddedGenerator:
