@@ -113,7 +113,7 @@ def adapt(
         use_rslora=False,
     )
     inject_adapter_in_model(lora, model)
-    # On a CPU the fused kernel makes a step half as slow again (training/RUNS.md).
+    # On a CPU a step with the fused kernel takes a third more (training/RUNS.md).
     model.encoder.set_attn_implementation("eager")
     trained = {n: p for n, p in model.named_parameters() if "lora_" in n}
     for name, parameter in model.named_parameters():

@@ -46,7 +46,7 @@ _format = click.option(
 @click.option(
     "--passes",
     type=click.IntRange(1, 1000),
-    default=24,
+    default=40,
     show_default=True,
     help="Over the pairs, at most.",
 )

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from safetensors import safe_open
 
 import sqlgen
 from sqlgen.cli import main
+from sqlgen.cli.train import train
 from sqlgen.config import Settings
 from sqlgen.errors import ModelUnavailable, UsageError
 from sqlgen.eval.report import Outcome
@@ -336,3 +337,11 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_once_more(
         # The weights beside it are merged from that very adapter.
         answer = database.ask("weights of red")
         assert (answer.model.adapter == done.entry.id) is helps
+
+
+def test_the_command_trains_by_the_recipe() -> None:
+    offered = {option.name: option.default for option in train.params}
+    recipe = asdict(Recipe())
+    assert {name: offered[name] for name in recipe.keys() & offered.keys()} == {
+        name: recipe[name] for name in ("passes", "rank", "budget_minutes", "seed", "threads")
+    }
