@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,11 +23,11 @@ from sqlgen.lock import exclusive
 from sqlgen.training.logs.events import MAX_RECORD, Found
 from sqlgen.training.logs.formats import DIALECT_OF, detect, looks_like_json, open_reader
 from sqlgen.training.logs.redact import redact, skeletons
-from sqlgen.training.logs.store import MAX_EXAMPLES, Checkpoint, LogStore, Tally
+from sqlgen.training.logs.store import MAX_EXAMPLES, MAX_USERS, Checkpoint, LogStore, Tally
 
 __all__ = ["Imported", "import_log"]
 
-BLOCK = 4 * 2**20
+BLOCK = 16 * 2**20
 """Bytes read at once; a batch of the store is one block."""
 MAX_SQL = 100_000
 """Statements longer than this, in bytes, are counted and left out: no validation takes them."""
@@ -54,12 +55,13 @@ class Imported:
 
 @dataclass(slots=True)
 class _Runs:
-    """How often one text ran in a block, when and by whom."""
+    """How often a statement ran in a block, when, by whom and with which texts."""
 
-    first_at: bytes
-    last_at: bytes
     count: int = 0
+    first_at: bytes = b""
+    last_at: bytes = b""
     users: set[bytes] = field(default_factory=set)
+    texts: dict[tuple[bytes, str, str], None] = field(default_factory=dict)
 
 
 class _Stream:
@@ -327,44 +329,40 @@ class _Import:
 
     def _tallies(self, found: Found) -> dict[bytes, Tally]:
         """The events of a block by statement, whatever their literals."""
-        texts: dict[tuple[bytes, str, str], _Runs] = {}
-        for sql, user, at, count, question, verdict in found.events:
-            runs = texts.get((sql, question, verdict))
+        texts = list({event.sql: None for event in found.events})
+        reading = [sql for sql in texts if len(sql) <= MAX_SQL and _READS.match(sql)]
+        by_shape: dict[bytes, _Runs] = {}
+        by_text: dict[bytes, _Runs] = {}
+        for sql, shape in zip(reading, skeletons(reading, self.dialect), strict=True):
+            runs = by_shape.get(shape)
             if runs is None:
-                runs = texts[sql, question, verdict] = _Runs(at, at)
+                runs = by_shape[shape] = _Runs()
+            by_text[sql] = runs
+        for sql, user, at, count, question, verdict in found.events:
+            runs = by_text.get(sql)
+            if runs is None:
+                found.skipped["too long" if len(sql) > MAX_SQL else "not a query"] += count
+                continue
             runs.count += count
             if at > runs.last_at:
                 runs.last_at = at
-            if at and (at < runs.first_at or not runs.first_at):
-                runs.first_at = at
+            if at < runs.first_at or not runs.first_at:
+                runs.first_at = at or runs.first_at
             runs.users.add(user)
+            if question or len(runs.texts) < 2 * MAX_EXAMPLES:
+                runs.texts[sql, question, verdict] = None
         found.events = []
-        reading: list[tuple[bytes, str, str]] = []
-        for key, runs in texts.items():
-            if len(key[0]) > MAX_SQL:
-                found.skipped["too long"] += runs.count
-            elif _READS.match(key[0]):
-                reading.append(key)
-            else:
-                found.skipped["not a query"] += runs.count
-        tallies: dict[bytes, Tally] = {}
-        shapes = skeletons([key[0] for key in reading], self.dialect)
-        for key, shape in zip(reading, shapes, strict=True):
-            digest = hashlib.blake2b(shape, digest_size=16, person=self.dialect.encode()[:16]).digest()
-            tally = tallies.get(digest)
-            if tally is None:
-                tally = tallies[digest] = Tally()
-            runs = texts[key]
-            tally.count += runs.count
-            tally.last_at = max(tally.last_at, runs.last_at.decode("ascii", "replace"))
-            if runs.first_at:
-                first = runs.first_at.decode("ascii", "replace")
-                tally.first_at = min(tally.first_at or first, first)
-            if len(tally.users) < 100:
-                tally.users.update(self._user(user) for user in runs.users if user)
-            if key[1] or len(tally.texts) < 2 * MAX_EXAMPLES:
-                tally.texts[(key[0].decode("utf-8", "replace").strip(), key[1], key[2])] = None
-        return tallies
+        person = self.dialect.encode()[:16]
+        return {
+            hashlib.blake2b(shape, digest_size=16, person=person).digest(): Tally(
+                runs.count,
+                runs.first_at.decode("ascii", "replace"),
+                runs.last_at.decode("ascii", "replace"),
+                {self._user(user) for user in islice(filter(None, runs.users), MAX_USERS)},
+                {(sql.decode("utf-8", "replace").strip(), *said): None for sql, *said in runs.texts},
+            )
+            for shape, runs in by_shape.items()
+        }
 
     def _user(self, name: bytes) -> bytes:
         mark = self.users.get(name)

@@ -47,6 +47,7 @@ _ESCAPES = {
     "q": "",
 }
 _PARAMETERS = re.compile(rb"\$(\d+) = (NULL|'(?:[^']|'')*')")
+_NUMBER = re.compile(rb"'-?(?:0|[1-9]\d{0,15})(?:\.\d+)?'")
 _USES = re.compile(rb"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\d+)")
 
 
@@ -89,7 +90,7 @@ def bind(sql: bytes, detail: bytes) -> bytes:
 
 def _plain(value: bytes) -> bytes:
     """A number in quotes is a number: the log quotes every value."""
-    return value[1:-1] if re.fullmatch(rb"'-?(?:0|[1-9]\d{0,15})(?:\.\d+)?'", value) else value
+    return value[1:-1] if _NUMBER.fullmatch(value) else value
 
 
 class _Sessions:

@@ -6,11 +6,15 @@ import re
 
 __all__ = ["redact", "skeletons"]
 
-_LITERAL = rb"'(?:[^'\0]|'')*'"
-_ESCAPED = rb"'(?:[^'\\\0]|''|\\[^\0])*'"
-_OTHERS = rb"|\b\d[\d.]*(?:[eE][+-]?\d+)?|--[^\n\0]*|/\*[^\0]*?\*/"
-_POSTGRES = re.compile(rb"[eE]" + _ESCAPED + rb"|" + _LITERAL + rb"|\$(\w*)\$[^\0]*?\$\1\$" + _OTHERS)
-_MYSQL = re.compile(_ESCAPED + rb'|"(?:[^"\\\0]|""|\\[^\0])*"' + _OTHERS)
+# What may begin a literal or comment comes first, as one set: the search passes over everything else without trying them.
+_POSTGRES = re.compile(
+    rb"""['\d$/-](?:(?<=')(?:(?<=\b[eE]')(?:[^'\\\0]|''|\\[^\0])*'|[^'\0]*(?:''[^'\0]*)*')|(?<=\$)(\w*)\$[^\0]*?\$\1\$"""
+    rb"""|(?<=\b\d)[\d.]*(?:[eE][+-]?\d+)?|(?<=-)-[^\n\0]*|(?<=/)\*[^\0]*?\*/)"""
+)
+_MYSQL = re.compile(
+    rb"""['"\d/-](?:(?<=')(?:[^'\\\0]|''|\\[^\0])*'|(?<=")(?:[^"\\\0]|""|\\[^\0])*\""""
+    rb"""|(?<=\b\d)[\d.]*(?:[eE][+-]?\d+)?|(?<=-)-[^\n\0]*|(?<=/)\*[^\0]*?\*/)"""
+)
 _LIST = re.compile(rb"\?(?:\s*,\s*\?)+")
 
 

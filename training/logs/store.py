@@ -50,7 +50,8 @@ MAX_EXAMPLES = 5
 """How many texts of one statement without a question are kept; of those with one, ten times as many."""
 MAX_ASIDE = 1000
 """How many malformed lines of one file are kept with their text; all are counted."""
-_MAX_USERS = 100
+MAX_USERS = 100
+"""How many users of one statement are told apart."""
 
 
 @dataclass(slots=True)
@@ -212,10 +213,9 @@ class LogStore:
             " THEN excluded.first_at ELSE first_at END, last_at = MAX(last_at, excluded.last_at) RETURNING id",
             (key, dialect, tally.count, tally.first_at, tally.last_at),
         ).fetchone()[0]
-        db.executemany(
-            "INSERT OR IGNORE INTO reader SELECT ?, ? WHERE (SELECT COUNT(*) FROM reader WHERE statement = ?) < ?",
-            [(number, user, number, _MAX_USERS) for user in tally.users],
-        )
+        known = {user for (user,) in db.execute("SELECT user FROM reader WHERE statement = ?", (number,))}
+        fresh = sorted(tally.users - known)[: MAX_USERS - len(known)]
+        db.executemany("INSERT INTO reader VALUES (?, ?)", [(number, user) for user in fresh])
         plain, asked = db.execute(
             "SELECT COALESCE(SUM(question = ''), 0), COALESCE(SUM(question <> ''), 0) FROM example WHERE statement = ?",
             (number,),
