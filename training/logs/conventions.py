@@ -18,6 +18,7 @@ from sqlglot.errors import SqlglotError
 
 from sqlgen.catalog import natural_name
 from sqlgen.knowledge import Term
+from sqlgen.training.logs.adjectives import adjectives_of
 from sqlgen.training.logs.definitions import SOURCE, Unsaid, conditions_of
 from sqlgen.training.logs.realise import realise
 from sqlgen.training.synthesis.wording import plural, singular
@@ -27,18 +28,6 @@ __all__ = ["Convention", "find_conventions", "said_by"]
 
 # Statements that repeat the threshold, and its share of all thresholds in that direction on the column.
 _SUPPORT, _SHARE = 3, 0.8
-# A measure's last word; what much of it is called, and little. Before a bar: words that may stand without their noun.
-_ADJECTIVES: tuple[tuple[str, str, str], ...] = (
-    (r"(rating|score|stars|grade)", "good,well rated,top rated|", "bad,poorly rated|"),
-    (r"(population|inhabitants|residents)", "|major,big,large", "|minor,small"),
-    (r"(price|cost|fee|rent)", "expensive|", "cheap,inexpensive|"),
-    (r"(area|size|capacity)", "|big,large,major", "|small"),
-    (r"(length|distance|duration)", "|long,major", "|short"),
-    (r"(height|elevation|altitude)", "|tall,high", "|low"),
-    (r"(weight|mass)", "|heavy", "|light"),
-    (r"(salary|wage|income)", "well paid|", "badly paid|"),
-    (r"(speed|velocity)", "|fast", "|slow"),
-)
 _MUCH, _LITTLE = (">", ">="), ("<", "<=")
 _WORDINGS = 2
 
@@ -77,7 +66,7 @@ def find_conventions(
         on_column[condition.column, condition.sign in _MUCH] |= held
     tables = {table.key: table for table in catalog.tables}
     columns = Counter(column.name.lower() for table in catalog.tables for column in table.columns)
-    found: list[tuple[Unsaid, list[str], list[str]]] = []
+    found: list[tuple[Unsaid, tuple[str, ...], list[str]]] = []
     for condition, held in sorted(holders.items(), key=lambda k: (-len(k[1]), k[0].column)):
         if len(held) < _SUPPORT or len(held) < _SHARE * len(
             on_column[condition.column, condition.sign in _MUCH]
@@ -100,13 +89,11 @@ def find_conventions(
     return tuple(made)
 
 
-def _words(condition: Unsaid) -> tuple[list[str], list[str]] | None:
-    name = natural_name(condition.column.rpartition(".")[2]).lower()
-    for pattern, much, little in _ADJECTIVES:
-        if re.search(rf"\b{pattern}$", name):
-            alone, bound = (much if condition.sign in _MUCH else little).split("|")
-            return [w for w in alone.split(",") if w], [w for w in bound.split(",") if w]
-    return None
+def _words(condition: Unsaid) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    words = adjectives_of(condition.column.rpartition(".")[2])
+    if words is None:
+        return None
+    return (words.much_alone, words.much) if condition.sign in _MUCH else (words.little_alone, words.little)
 
 
 def said_by(

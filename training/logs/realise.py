@@ -9,6 +9,7 @@ everywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +29,7 @@ from sqlgen.sql.form import (
     FormToken,
     Inexpressible,
 )
+from sqlgen.training.logs.adjectives import superlatives_of
 from sqlgen.training.synthesis.wording import plural, singular
 from sqlgen.types import Catalog, Column, Dialect, RetrievedContext, TableSlice
 
@@ -64,6 +66,8 @@ class _Core:
     where: str = ""
     free: str = ""
     far: bool = False
+    best: str = ""
+    best_free: str = ""
     group: list[_Phrase] = field(default_factory=list)
     having: str = ""
     order: list[tuple[_Phrase, bool]] = field(default_factory=list)
@@ -74,7 +78,7 @@ class _Core:
 
     @property
     def narrowed(self) -> bool:
-        return bool(self.where or self.free)
+        return bool(self.where or self.free or self.best)
 
 
 def realise(
@@ -172,6 +176,10 @@ _AGGREGATE = {
     "min": ("lowest", "minimum", "smallest", "lowest"),
     "max": ("highest", "maximum", "largest", "highest"),
 }
+_EXTREMES = {
+    "min": ("lowest", "minimum", "smallest", "least"),
+    "max": ("highest", "maximum", "largest", "most", "greatest"),
+}
 _SUPERLATIVE = tuple(f"the {said} " for word in ("min", "max") for said in _AGGREGATE[word])
 _DATES = {"min": ("earliest", "first"), "max": ("latest", "most recent")}
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
@@ -205,6 +213,31 @@ _FREE_NAME = (
 _FREE_OWN = (" of {value}", " for {value}")
 _FREE_ROW = (" called {value}", " named {value}", " {value}")
 _FREE_TEXT = (" in {value}", " that are {value}", " with {value}", " for {value}")
+# By what a column names: a place, what something is about, somebody.
+_FREE_OF: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
+    (
+        re.compile(
+            r"\b(?:city|town|village|state|province|county|country|nation|region|continent|district|borough|"
+            r"neighbou?rhood|location|place|municipality|island)(?: name)?$"
+        ),
+        (" in {value}", " of {value}", " in {value}", " located in {value}"),
+    ),
+    (
+        re.compile(r"\b(?:street|road|avenue)(?: name)?$"),
+        (" on {value}", " in {value}", " on {value}", " of {value}"),
+    ),
+    (
+        re.compile(r"\b(?:key ?word|key ?phrase|topic|subject|theme|tag)(?: name)?$"),
+        (" about {value}", " on {value}", " about {value}", " on the {noun} {value}"),
+    ),
+    (
+        re.compile(
+            r"\b(?:author|writer|director|producer|actor|person|artist|singer|composer|customer|client|user|"
+            r"employee|student|teacher|instructor|player|manager)(?: name)?$"
+        ),
+        (" by {value}", " of {value}", " by {noun} {value}", " of {value}"),
+    ),
+)
 _FREE_PART = (" about {value}", " with {value}", " containing {value}", " on {value}")
 _FREE_TIME = {"=": "in", "<": "before", ">": "after", "<=": "until", ">=": "since"}
 _NAMES = {"name", "title", "label", "full name", "first name", "last name"}
@@ -460,6 +493,10 @@ class _Speaker:
                     isinstance(self.peek(), str) and self.peek() in {"]", ")", *SET_OPERATIONS, "</s>"}
                 ):
                     core.per.append(self.expr())
+        if core.best and (
+            core.group or core.having or core.order or core.everything or any(p.aggregate for p in core.items)
+        ):
+            core.free, core.best = core.best_free + core.free, ""
         self.cores.pop()
         self.apart = outside
         return core
@@ -515,7 +552,18 @@ class _Speaker:
         return f"{core.free} {self.pick(('whose', 'where the', 'whose', 'where'))} {core.where}"
 
     def of_rows(self, core: _Core) -> str:
+        if core.best:
+            return f" of the {core.best} {self.nouns(core, many=False)}{self.whose(core)}"
         return f" of {self.nouns(core)}{self.whose(core)}"
+
+    def best(self, main: int, phrase: _Phrase, most: bool) -> str:
+        """What the row of a table with the most, or least, of a measure is called: longest; "" where its column says it."""
+        place = phrase.column
+        # Every other brief wording names the column.
+        if not self.brief or self.style % 2 or place is None or place[0] != main:
+            return ""
+        words = superlatives_of(self.context.tables[main].table, self.column_of(place), most)
+        return words[self.style // 2 % len(words)] if words else ""
 
     def as_noun(self, core: _Core) -> str:
         """A core as part of a sentence: "average price of products whose ..."."""
@@ -526,7 +574,12 @@ class _Speaker:
             phrase, down = core.order[0]
             many = "" if core.limit == "1" else f"{core.limit} "
             rows = self.nouns(core, core.limit != "1")
-            text += f" of the {many}{rows}{self.whose(core)} with the {self.extreme(phrase, down)}"
+            best = self.best(core.main, phrase, down) if len(core.order) == 1 else ""
+            text += (
+                f" of the {many}{best} {rows}{self.whose(core)}"
+                if best
+                else f" of the {many}{rows}{self.whose(core)} with the {self.extreme(phrase, down)}"
+            )
         elif all(p.rows for p in core.items) and core.items:
             text += self.whose(core)
         elif core.main >= 0:
@@ -551,6 +604,8 @@ class _Speaker:
             return ("most " if down else "fewest ") + plural(phrase.text.rpartition(" ")[0])
         if phrase.kind == "date":
             return self.pick(("latest", "most recent") if down else ("earliest", "first")) + f" {phrase.text}"
+        if phrase.text.partition(" ")[0] in _EXTREMES["max" if down else "min"]:
+            return phrase.text
         return (
             self.pick(("highest", "largest", "greatest", "highest") if down else ("lowest", "smallest"))
             + f" {phrase.text}"
@@ -609,6 +664,19 @@ class _Speaker:
         nouns, whose = self.nouns(core), self.whose(core)
         if self.brief and (meant := self.meant(core)):
             return self.brief_listing(core, meant)
+        if core.best or (
+            core.limit == "1"
+            and len(core.order) == 1
+            and not core.everything
+            and (best := self.best(core.main, *core.order[0]))
+        ):
+            rows = f"{core.best or best} {self.nouns(core, many=False)}{whose}"
+            return self.pick((
+                f"What is the {things} of the {rows}?",
+                f"Show the {things} of the {rows}.",
+                f"{things} of the {rows}",
+                f"Tell me the {things} of the {rows}.",
+            ))  # fmt: skip
         if core.limit and core.order:
             phrase, down = core.order[0]
             extreme = self.extreme(phrase, down)
@@ -671,6 +739,24 @@ class _Speaker:
 
     def brief_listing(self, core: _Core, nouns: str) -> str:
         whose, order = self.whose(core), self.ordering(core)
+        best = core.best or (
+            self.best(core.main, *core.order[0]) if core.limit and len(core.order) == 1 else ""
+        )
+        if best and core.limit in ("", "1"):
+            rows = f"{best} {singular(nouns)}{whose}"
+            return self.pick((
+                f"What is the {rows}?",
+                f"Which is the {rows}?",
+                f"{rows}",
+                f"Give me the {rows}.",
+            ))  # fmt: skip
+        if best:
+            return self.pick((
+                f"What are the {core.limit} {best} {nouns}{whose}?",
+                f"Show the {core.limit} {best} {nouns}{whose}.",
+                f"{core.limit} {best} {nouns}{whose}",
+                f"Give me the {core.limit} {best} {nouns}{whose}.",
+            ))  # fmt: skip
         if core.limit and core.order:
             phrase, down = core.order[0]
             extreme, rest = self.extreme(phrase, down), self.then(core)
@@ -943,7 +1029,7 @@ class _Speaker:
         inner = self.shifted() if self.peek() in AGGREGATES else self.prim()
         if word == "count":
             if inner.column is not None and (
-                self.is_key(inner.column) or (self.brief and distinct and self.is_name(inner.column))
+                self.is_key(inner.column) or (self.brief and self.is_name(inner.column))
             ):
                 what = self.counted(inner.column)
                 different = (
@@ -966,8 +1052,10 @@ class _Speaker:
             return _Phrase(f"{self.pick(_DATES[word])} {inner.text}{condition}", True, "date")
         different = "different " if distinct else ""
         said = self.pick(_AGGREGATE[word])
-        if inner.text.startswith((f"{said} ", "total " if word == "sum" else f"{word} ")):
-            said = "" if word == "sum" else said
+        if (word == "sum" and inner.text.startswith((f"{said} ", "total "))) or (
+            word in _EXTREMES and inner.text.partition(" ")[0] in _EXTREMES[word]
+        ):
+            said = ""
         return _Phrase(
             f"{said} {different}{inner.text}{condition}".strip(),
             True,
@@ -1117,9 +1205,14 @@ class _Speaker:
                 return ""
             return f"{left.text} is between {low} and {high}"
         right = self.peek()
+        if right == "[" and word == "=" and self.free:
+            start, free, far = self.at, self.cores[-1].free, self.cores[-1].far
+            if not self.membership(left, "in"):
+                return ""
+            self.at, self.cores[-1].free, self.cores[-1].far = start, free, far
         value = self.operand()
         if self.free and (said := self.said_freely(left, word, right, value)):
-            self.cores[-1].free += said
+            self.cores[-1].free += said.rstrip()
             return ""
         if left.kind == "bool" and value.lower() in _TRUTH and word in ("=", "!="):
             return f"{left.text} is {'true' if _TRUTH[value.lower()] == (word == '=') else 'false'}"
@@ -1163,7 +1256,13 @@ class _Speaker:
             and value.startswith(_SUPERLATIVE)
             and value.endswith(left.text + nouns)
         ):
-            return f" with {value.removesuffix(nouns)}"
+            with_ = f" with {value.removesuffix(nouns)}"
+            most = value.removeprefix("the ").partition(" ")[0] in _EXTREMES["max"]
+            if not self.cores[-1].best and (best := self.best(self.cores[-1].main, left, most)):
+                self.cores[-1].best, self.cores[-1].best_free = best, with_
+                # Said once all of the query is known; a blank tells that it was.
+                return " "
+            return with_
         if place is None or not ((isinstance(right, tuple) and right[0] in ("q", "v")) or right in NUMBERS):
             return ""
         if self.is_time(left):
@@ -1174,15 +1273,20 @@ class _Speaker:
             return ""
         own = place[0] == self.cores[-1].main
         self.cores[-1].far |= not own
+        is_name = self.is_name(place)
+        noun = self.noun(place[0], many=False) if is_name else natural_name(self.column_of(place).name)
         ways: Sequence[str] = _FREE_TEXT
         if word == "contains":
             ways = _FREE_PART
-        elif self.is_name(place):
+        elif is_name and own:
             alone = len(self.cores[-1].items) == 1 and not self.meant(self.cores[-1])
-            ways = _FREE_NAME if not own else _FREE_OWN if alone else _FREE_ROW
+            ways = _FREE_OWN if alone else _FREE_ROW
+        else:
+            known = (ways for pattern, ways in _FREE_OF if pattern.search(noun))
+            ways = next(known, _FREE_NAME if is_name else _FREE_TEXT)
         # Several in one question are told apart by more than their values.
         turn = self.style + len(self.cores[-1].free.split())
-        return ways[turn % len(ways)].format(value=value, noun=self.noun(place[0], many=False))
+        return ways[turn % len(ways)].format(value=value, noun=noun)
 
     def operand(self) -> str:
         return self.expr().text
@@ -1212,11 +1316,13 @@ class _Speaker:
                 and place is not None
                 and (self.is_key(place) or self.is_name(place))
             ):
-                at = (
-                    ""
-                    if inner.free and self.style % 2
-                    else f" {self.pick(('in', 'of'))} {self.counted(place)}"
-                )
+                at = f" {self.pick(('in', 'of'))} "
+                if inner.best:
+                    at += f"the {inner.best} {singular(self.counted(place))}"
+                elif inner.free and self.style % 2:
+                    at = ""
+                else:
+                    at += self.counted(place)
                 self.cores[-1].free += at + self.whose(inner)
                 return ""
             return f"{left.text} is {'' if word == 'in' else 'not '}among the {self.as_noun(inner)}"

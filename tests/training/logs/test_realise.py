@@ -100,7 +100,7 @@ def test_every_wording_holds_the_query(sql: str) -> None:
         ("SELECT COUNT(DISTINCT c.name) FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.placed > '2024-05-17'",
          {"How many customers after 2024-05-17 are there?"}),
         ("SELECT o.total FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.name = 'Ann' AND o.status = 'paid'",
-         {"List the total for orders of Ann in paid.", "Totals of the orders in the Ann customer for paid"}),
+         {"List the total for orders by customer Ann that are paid.", "Totals of the orders of Ann that are paid"}),
         ("SELECT id FROM orders ORDER BY total DESC LIMIT 3", {"Show the top 3 orders by total."}),
         ("SELECT AVG(total) FROM orders WHERE placed BETWEEN '2024-05-17' AND '2024-06-03'",
          {"What is the average total of orders between 2024-05-17 and 2024-06-03?"}),
@@ -186,3 +186,64 @@ def test_fingerprints_tell_structure_apart_and_nothing_else() -> None:
     assert mark("SELECT a.n FROM p a JOIN p b ON a.i = b.j WHERE a.k = 1") != mark(
         "SELECT b.n FROM p a JOIN p b ON a.i = b.j WHERE a.k = 1"
     )
+
+
+RIVERS = Table(
+    "river",
+    (
+        Column("river_name", "TEXT", "text"),
+        Column("length", "INTEGER", "number"),
+        Column("state", "TEXT", "text"),
+    ),
+)
+STATES = Table(
+    "state",
+    (
+        Column("state_name", "TEXT", "text"),
+        Column("population", "INTEGER", "number"),
+        Column("area", "REAL", "number"),
+        Column("capital", "TEXT", "text"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "brief"),
+    [
+        ("SELECT river_name FROM river ORDER BY length DESC LIMIT 1", {"What is the longest river?", "Longest river"}),
+        ("SELECT river_name FROM river WHERE length = (SELECT MIN(length) FROM river)", {"What is the shortest river?"}),
+        ("SELECT river_name FROM river WHERE state = 'ohio' ORDER BY length LIMIT 3", {"What are the 3 shortest rivers in ohio?"}),
+        ("SELECT capital FROM state WHERE area = (SELECT MAX(area) FROM state)", {"What is the capital of the largest state?"}),
+        ("SELECT capital FROM state ORDER BY population DESC LIMIT 1", {"What is the capital of the most populous state?"}),
+        ("SELECT river_name FROM river WHERE state = (SELECT state_name FROM state WHERE area = (SELECT MAX(area) FROM state))",
+         {"Show me all rivers in the largest state."}),
+        ("SELECT COUNT(river_name) FROM river WHERE state = 'ohio'", {"How many rivers in ohio are there?"}),
+        ("SELECT MAX(length), state FROM river WHERE length = (SELECT MAX(length) FROM river) GROUP BY state",
+         {"For each state, show the highest length of rivers with the highest length."}),
+    ],
+)  # fmt: skip
+def test_a_brief_wording_has_the_superlatives_and_places_of_english(sql: str, brief: set[str]) -> None:
+    tables = (RIVERS, STATES)
+    found = realise(sql, "sqlite", Catalog("sqlite", tables), [t.key for t in tables if t.name in sql])
+    assert brief <= set(found)
+
+
+def test_what_something_is_about_and_who_made_it_have_words_of_their_own() -> None:
+    papers = Table(
+        "papers",
+        (
+            Column("title", "TEXT", "text"),
+            Column("author", "TEXT", "text"),
+            Column("keyword", "TEXT", "text"),
+        ),
+    )
+    found = realise(
+        "SELECT title FROM papers WHERE author = 'Ann Lee' AND keyword = 'Parsing'",
+        "sqlite",
+        Catalog("sqlite", (papers,)),
+        ["papers"],
+    )
+    assert {
+        "Show me all papers by Ann Lee on the key word Parsing.",
+        "What are the papers of Ann Lee about Parsing?",
+    } <= set(found)
