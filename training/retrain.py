@@ -22,7 +22,7 @@ from sqlgen.pipeline.model import terms_of
 from sqlgen.registry import ADAPTER_FILE, Entry
 from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of, weaken
 from sqlgen.training.authored import authored_examples, authored_folder
-from sqlgen.training.doubts import doubts_of, objections_of
+from sqlgen.training.doubts import doubts_of, objections_of, second_opinion
 from sqlgen.training.gate import GateReport, Held, answers_to, general_suite, judge, own_suite, with_doubts
 from sqlgen.training.logs.conventions import find_conventions
 from sqlgen.training.logs.definitions import find_definitions
@@ -148,8 +148,10 @@ def retrain(
         tell(0, 1, "look for pairs that don't fit")
         # A definition behind a question is new to the shipped model, which can't tell whether such a pair fits.
         plain = [(pair, example) for pair, example in found if example.question == pair.question]
-        objections = objections_of(made / "weights", [found[n] for n in roles["gate"]], missed)
-        report = with_doubts(report, doubts_of(base, plain, foreign, recipe.seed), objections)
+        doubts = doubts_of(base, plain, foreign, recipe.seed)
+        unlearned = [found[n] for n in roles["gate"]]
+        doubts = second_opinion(doubts, made / "weights", unlearned)
+        report = with_doubts(report, doubts, objections_of(made / "weights", unlearned, missed))
         counts = {role: len(numbers) for role, numbers in roles.items()}
         lineage = {
             "base": bound,

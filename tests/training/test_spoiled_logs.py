@@ -19,7 +19,8 @@ from sqlgen.config import Settings
 from sqlgen.eval.suite import Suite
 from sqlgen.generation.embedded import shipped_path
 from sqlgen.training.adapt import Recipe
-from sqlgen.training.doubts import Doubts, doubts_of, objections_of
+from sqlgen.training.corpora import Example
+from sqlgen.training.doubts import AGAINST, Doubts, doubts_of, objections_of, second_opinion
 from sqlgen.training.gate import compare, decide, page_of, with_doubts
 from sqlgen.training.pairs import Pair, examples_of
 from sqlgen.training.retrain import retrain
@@ -87,6 +88,32 @@ def test_pairs_whose_sql_was_exchanged_are_told_from_good_ones(url: str, tmp_pat
         "the question's words speak against the SQL",
         "question and SQL name different values",
     }
+
+
+def test_doubts_stand_when_half_of_the_held_out_ones_do(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlgen.connect(url, settings=Settings(home=tmp_path / "home")) as database:
+        fit = list(examples_of(database, pairs_of(exchanged(GOOD, 1.0))))
+    doubts = doubts_of(shipped_path(), fit, [fit[0][0]], seed=1)
+    assert len(doubts.pairs) >= 6
+    # The shipped model stands by what it said.
+    assert second_opinion(doubts, shipped_path(), fit) == doubts
+    assert second_opinion(doubts, shipped_path(), fit[:3]) == doubts
+    doubted = {pair for pair, why in doubts.pairs if "speak against" in why}
+    kept = next(pair for pair, _ in fit if pair in doubted)
+
+    def cleared(model: object, examples: list[Example], cache: object) -> list[float]:
+        questions = [example.question for example in examples]
+        return [AGAINST - 1 if question == kept.question else 0.0 for question in questions]
+
+    monkeypatch.setattr("sqlgen.training.doubts.evidence_of", cleared)
+    left = second_opinion(doubts, shipped_path(), fit)
+    assert left.looked_at == doubts.looked_at
+    assert {pair for pair, why in left.pairs if "speak against" in why} == {kept}
+    assert [why for _, why in left.pairs if "different values" in why] == [
+        "question and SQL name different values"
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -359,7 +359,10 @@ class _Import:
                 runs.first_at.decode("ascii", "replace"),
                 runs.last_at.decode("ascii", "replace"),
                 {self._user(user) for user in islice(filter(None, runs.users), MAX_USERS)},
-                {(sql.decode("utf-8", "replace").strip(), *said): None for sql, *said in runs.texts},
+                {
+                    (sql.decode("utf-8", "replace").strip(), question, verdict): None
+                    for sql, question, verdict in runs.texts
+                },
             )
             for shape, runs in by_shape.items()
         }

@@ -1206,10 +1206,10 @@ class _Speaker:
             return f"{left.text} is between {low} and {high}"
         right = self.peek()
         if right == "[" and word == "=" and self.free:
-            start, free, far = self.at, self.cores[-1].free, self.cores[-1].far
+            start, said, far = self.at, self.cores[-1].free, self.cores[-1].far
             if not self.membership(left, "in"):
                 return ""
-            self.at, self.cores[-1].free, self.cores[-1].far = start, free, far
+            self.at, self.cores[-1].free, self.cores[-1].far = start, said, far
         value = self.operand()
         if self.free and (said := self.said_freely(left, word, right, value)):
             self.cores[-1].free += said.rstrip()
