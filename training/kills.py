@@ -81,13 +81,17 @@ class _Place:
 
 @dataclass
 class _Part:
-    """A command, what comes before each run, the model that it may bring into force, what is wrong once it is through."""
+    """A command, what comes before each run, the model that it may bring into force, what is wrong once it is through.
+
+    ``once``: it isn't repeated where it had its effect before it was killed, as the next run has another.
+    """
 
     argv: Callable[[], Sequence[str]]
     reset: Callable[[], None]
     aim: Callable[[], str | None]
     wrong: Callable[[], str]
     every: int = 1
+    once: bool = False
 
 
 def _run(place: _Place, argv: Sequence[str]) -> str:
@@ -122,7 +126,7 @@ def _killed(place: _Place, part: _Part, kills: int, rng: random.Random) -> dict[
         new += after != before
         if after not in (before, part.aim()):
             faults.append(f"{before} was in force, {after} is")
-        if len(points) % part.every == 0:
+        if len(points) % part.every == 0 and not (part.once and after == part.aim()):
             faults += [text for text in (_run(place, argv), part.wrong(), *place.faults()) if text]
     return {
         "kills": len(points), "too_late": missed, "new_in_force": new, "whole_s": round(whole, 1),
@@ -174,7 +178,9 @@ def _parts(place: _Place, budget_minutes: float) -> dict[str, _Part]:
         "promote": _Part(
             lambda: ["models", "promote", str(newest())], unpromote, newest, not_in_force(newest)
         ),
-        "rollback": _Part(lambda: ["models", "rollback"], promote, lambda: None, not_in_force(lambda: None)),
+        "rollback": _Part(
+            lambda: ["models", "rollback"], promote, lambda: None, not_in_force(lambda: None), once=True
+        ),
     }
 
 

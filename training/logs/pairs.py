@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,6 +37,8 @@ _RULES = "3"
 _BATCH = 100
 MAX_PAIRS = 16
 """Pairs of one fingerprint with questions that we wrote; questions of people are not counted."""
+Wordings = list[tuple[str, str]]
+"""Questions that were written for one SQL text, each with that text."""
 MAX_ASKED = 50
 MAX_SHARE = 0.05
 """The share of all weight that one fingerprint may have, where there are at least twenty of them."""
@@ -248,6 +250,7 @@ def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]]
     lost: dict[int, str] = {}
     usable: set[int] = set()
     questions: dict[str, dict[tuple[str, str], Source]] = {}
+    texts: dict[str, tuple[list[Wordings], list[Wordings]]] = defaultdict(lambda: ([], []))
     gone: Counter[str] = Counter()
     drifted: list[tuple[str, str]] = []
     # What was put under new names comes last: where the log has such a statement itself, that is the pair.
@@ -269,14 +272,17 @@ def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]]
         if _VERDICTS.get(example.verdict, 1.0) > _VERDICTS.get(verdicts.get(key, ""), 1.0):
             verdicts[key] = example.verdict
         mine = questions.setdefault(key, {})
-        people = sum(source != "written" for source in mine.values())
-        if "asked" in outcome and people < MAX_ASKED:
+        if "asked" in outcome and len(mine) < MAX_ASKED:
             mine.setdefault((outcome["asked"], outcome["sql"]), "renamed" if is_gone else outcome["source"])
-        for question in outcome.get("written", ()):
-            if len(mine) - people < MAX_PAIRS:
-                mine.setdefault((question, outcome["sql"]), "renamed" if is_gone else "written")
-        if not mine and not outcome.get("written"):
+        if found := outcome.get("written"):
+            texts[key][is_gone].append([(question, outcome["sql"]) for question in found])
+        elif not mine and key not in texts:
             dropped["no question can be written"] += example.count
+    for key, (kept_up, outdated) in texts.items():
+        most = len(questions[key]) + MAX_PAIRS
+        for said in in_turn(kept_up or outdated):
+            if len(questions[key]) < most:
+                questions[key].setdefault(said, "written" if kept_up else "renamed")
     for example in {e.statement: e for e in examples}.values():
         if example.statement not in usable:
             dropped[lost[example.statement]] += example.count
@@ -313,6 +319,19 @@ def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]]
         tuple(drifted),
         tuple(_with_mean_one(proposed)),
     )
+
+
+def in_turn(texts: Sequence[Wordings]) -> Wordings:
+    """All wordings of some texts, one of each text by turns, each time the next wording: few hold many of both.
+
+    >>> in_turn([[("a", "1"), ("b", "1")], [("a", "2"), ("b", "2")]])
+    [('a', '1'), ('b', '2'), ('b', '1'), ('a', '2')]
+    """
+    found: dict[tuple[str, str], None] = {}
+    for turn in range(max(map(len, texts), default=0)):
+        for number, wordings in enumerate(texts):
+            found[wordings[(turn + number) % len(wordings)]] = None
+    return list(found)
 
 
 def _days(text: str, newest: str) -> float:

@@ -46,6 +46,18 @@ def test_pairs_of_one_statement(store: LogStore, shop: Database, tmp_path: Path)
     assert len({p.id for p in found.pairs}) == len(found.pairs)
 
 
+def test_wordings_are_shared_among_the_texts_of_a_statement(
+    store: LogStore, shop: Database, tmp_path: Path
+) -> None:
+    cities = ("Oslo", "Rome", "Lima", "Kyiv")
+    rows = [f"SELECT name FROM customers WHERE city = '{city}'" for city in cities]
+    found = mined(store, shop, rows, tmp_path).pairs
+    assert len(found) == 16
+    of = {city: [p.question.replace(city, "*") for p in found if city in p.sql] for city in cities}
+    assert {len(wordings) for wordings in of.values()} == {4}
+    assert len({wording for wordings in of.values() for wording in wordings}) >= 6
+
+
 def test_questions_and_titles_of_people_come_first(store: LogStore, shop: Database, tmp_path: Path) -> None:
     found = mined(
         store,
