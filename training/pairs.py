@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +22,7 @@ from sqlgen.retrieval.standins import set_scene
 from sqlgen.sql.fingerprint import Unusable, fingerprint, literals
 from sqlgen.sql.form import Inexpressible, form_to_sql, tree_to_form
 from sqlgen.training.corpora import Example
-from sqlgen.training.logs.conventions import Convention, said_by
+from sqlgen.training.logs.conventions import Convention, said_by, said_by_habit
 from sqlgen.training.logs.pairs import Mined, names_other_values
 from sqlgen.training.logs.realise import realise
 from sqlgen.types import Dialect, Rejection, RetrievedContext, Table, TableSlice, ValidatedQuery
@@ -125,20 +125,22 @@ def pairs_of(mined: Mined) -> list[Pair]:
 
 
 def by_convention(
-    database: Database, pairs: Sequence[Pair], conventions: Sequence[Convention]
+    database: Database,
+    pairs: Sequence[Pair],
+    conventions: Sequence[Convention],
+    habits: Collection[frozenset[str]] = (),
 ) -> Iterator[Pair]:
-    """Written pairs once more for each statement that carries a convention, which its question names."""
-    done: set[tuple[str, Convention]] = set()
-    for pair in pairs:
-        checked = database.check(pair.sql) if pair.is_written else None
+    """Written pairs once more for each statement that carries a convention, which its question names, or lists by habit."""
+    catalog, dialect = database.catalog, database.dialect
+    for sql, pair in {pair.sql: pair for pair in pairs if pair.is_written}.items():
+        checked = database.check(sql)
         if not isinstance(checked, ValidatedQuery):
             continue
+        said = dict.fromkeys(said_by_habit(habits, sql, catalog, dialect, checked.tables))
         for convention in conventions:
-            if (pair.sql, convention) not in done:
-                done.add((pair.sql, convention))
-                catalog, dialect = database.catalog, database.dialect
-                for question in said_by(convention, pair.sql, catalog, dialect, checked.tables):
-                    yield replace(pair, question=question)
+            said |= dict.fromkeys(said_by(convention, sql, catalog, dialect, checked.tables, habits))
+        for question in said:
+            yield replace(pair, question=question)
 
 
 def _key(sql: str, dialect: Dialect) -> str:

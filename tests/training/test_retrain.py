@@ -301,8 +301,8 @@ def test_the_command_learns_from_judged_answers(
     assert main(["models", "show", "nothing", "--db", url]) == 2
 
 
-@pytest.mark.parametrize("weaker", ["remembers", "forgets", "knows little"])
-def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_once_more(
+@pytest.mark.parametrize("weaker", ["remembers", "remembers later", "forgets", "knows little"])
+def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_again(
     weaker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = write_shop(tmp_path / "shop.db")
@@ -315,9 +315,15 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_once_more(
     bad, good = ([outcome(n, right) for n in range(40)] for right in (False, True))
     forgot = [*bad[:10], *good[10:]]
     little = [*good[:10], *bad[10:]]
-    helps = weaker == "remembers"
-    then = [little if weaker == "knows little" else good, forgot if weaker == "forgets" else good]
-    told = iter([[bad, good], [good, forgot], then])
+    strength = {"remembers": 0.8, "remembers later": 0.5}.get(weaker, 1.0)
+    helps = strength < 1
+    then = {
+        "remembers": [[good, good]],
+        "remembers later": [[good, forgot], [good, good]],
+        "forgets": [[good, forgot]] * 2,
+        "knows little": [[little, good]] * 2,
+    }[weaker]
+    told = iter([[bad, good], [good, forgot], *then])
     monkeypatch.setattr("sqlgen.training.retrain.answers_to", lambda *_, **__: next(told))
     monkeypatch.setattr("sqlgen.training.retrain.general_suite", lambda folder: Suite("general", (), {}))
     settings = Settings(db=url, home=tmp_path / "home")
@@ -328,12 +334,14 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_once_more(
         assert next(told, None) is None
         assert done.promoted is helps
         assert (done.gate.reasons == ()) is helps
-        (remark,) = done.gate.remarks
-        assert remark.startswith("weakened to 70% of its strength")
-        assert ("own: only +25.0 points" if weaker == "knows little" else "general: falls") in remark
+        first = f"weakened to {strength:.0%} of its strength" if helps else "at 80% of its strength, "
+        assert done.gate.remarks[0].startswith(first)
+        assert len(done.gate.remarks) == (1 + len(then) if helps else 2)
+        why = "own: only +25.0 points" if weaker == "knows little" else "general: falls"
+        assert all(why in remark for remark in done.gate.remarks[helps:])
         with safe_open(done.entry.folder / ADAPTER_FILE, "pt") as kept:
             used = float(kept.metadata()["scale"]) / (QUICK.alpha / QUICK.rank)
-        assert used == pytest.approx(0.7 * QUICK.strength if helps else QUICK.strength)
+        assert used == pytest.approx(strength * QUICK.strength)
         # The weights beside it are merged from that very adapter.
         answer = database.ask("weights of red")
         assert (answer.model.adapter == done.entry.id) is helps

@@ -1,15 +1,16 @@
-"""What a log without questions takes for granted: a threshold that its queries repeat is what people call good or major.
+"""What a log without questions takes for granted: thresholds that its queries repeat, columns that they list together.
 
 ``find_definitions`` goes by the words of questions. Where a log has none, a threshold on a measure that several
 statements repeat, and to which there is hardly any other on that column, stands for the adjective that English has for
-much or little of it: restaurants with ``rating > 2.5`` are the good ones. Written questions say it so, too.
+much or little of it: restaurants with ``rating > 2.5`` are the good ones. And columns that are listed together wherever
+one of them is are how a restaurant is shown: nobody asks for its house number and name. Written questions say it so, too.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import sqlglot
@@ -18,18 +19,25 @@ from sqlglot.errors import SqlglotError
 
 from sqlgen.catalog import natural_name
 from sqlgen.knowledge import Term
+from sqlgen.sql.fingerprint import fingerprint
+from sqlgen.sql.parse import Unreadable, parse, scan
+from sqlgen.sql.scope import CatalogNames
+from sqlgen.sql.trace import trace
 from sqlgen.training.logs.adjectives import adjectives_of
 from sqlgen.training.logs.definitions import SOURCE, Unsaid, conditions_of
 from sqlgen.training.logs.realise import realise
 from sqlgen.training.synthesis.wording import plural, singular
 from sqlgen.types import Catalog, Dialect, Table
 
-__all__ = ["Convention", "find_conventions", "said_by"]
+__all__ = ["Convention", "find_conventions", "find_habits", "said_by", "said_by_habit"]
 
-# Statements that repeat the threshold, and its share of all thresholds in that direction on the column.
-_SUPPORT, _SHARE = 3, 0.8
+# Statements that repeat the threshold (fewer, when these differ in more than values), and its share of all thresholds
+# in that direction on the column.
+_SUPPORT, _DIFFERENT, _SHARE = 3, 2, 0.8
 _MUCH, _LITTLE = (">", ">="), ("<", "<=")
-_WORDINGS = 2
+# Different listings with just these columns, and their share of those with any of them.
+_LISTINGS, _USUAL = 3, 0.65
+_WORDINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ def find_conventions(
     columns = Counter(column.name.lower() for table in catalog.tables for column in table.columns)
     found: list[tuple[Unsaid, tuple[str, ...], list[str]]] = []
     for condition, held in sorted(holders.items(), key=lambda k: (-len(k[1]), k[0].column)):
-        if len(held) < _SUPPORT or len(held) < _SHARE * len(
+        if not _is_repeated(held, dialect) or len(held) < _SHARE * len(
             on_column[condition.column, condition.sign in _MUCH]
         ):
             continue
@@ -89,6 +97,72 @@ def find_conventions(
     return tuple(made)
 
 
+def _is_repeated(statements: Collection[str], dialect: Dialect) -> bool:
+    return len(statements) >= _SUPPORT or (
+        len(statements) >= _DIFFERENT and len({fingerprint(sql, dialect) for sql in statements}) >= _DIFFERENT
+    )
+
+
+def find_habits(statements: Iterable[str], catalog: Catalog, dialect: Dialect) -> tuple[frozenset[str], ...]:
+    """Columns ("table_key.column") that different ``statements`` (SQL) list together, and seldom otherwise.
+
+    Only whole listings of at least two bare columns count, in whatever order.
+
+    >>> from sqlgen.types import Column
+    >>> pets = Table("pets", tuple(Column(name, "TEXT", "text") for name in ("name", "race", "home")))
+    >>> listed = [f"SELECT race, name FROM pets WHERE {rest}" for rest in ("home = 'Rome'", "race = 'cat'", "name > 'B'")]
+    >>> [sorted(habit) for habit in find_habits(listed, Catalog("sqlite", (pets,)), "sqlite")]
+    [['pets.name', 'pets.race']]
+    """
+    listings = {sql: listed for sql in set(statements) if (listed := _listed(sql, catalog, dialect))}
+    shapes: dict[frozenset[str], set[str]] = defaultdict(set)
+    for sql, listed in listings.items():
+        shapes[listed].add(fingerprint(sql, dialect))
+    found = []
+    for listed, different in shapes.items():
+        touched = sum(len(other) for columns, other in shapes.items() if columns & listed)
+        if len(listed) > 1 and len(different) >= _LISTINGS and len(different) >= _USUAL * touched:
+            found.append(listed)
+    return tuple(sorted(found, key=sorted))
+
+
+def _listed(sql: str, catalog: Catalog, dialect: Dialect) -> frozenset[str]:
+    """The columns that a statement lists; none when it lists anything else or groups."""
+    try:
+        statement = parse(scan(sql, dialect))
+        origins = {
+            id(reader): origin
+            for origin, readers in trace(statement, CatalogNames(catalog, dialect)).uses.items()
+            for reader in readers
+        }
+    except Unreadable:
+        return frozenset()
+    tree = statement.tree
+    if not isinstance(tree, exp.Select) or tree.args.get("group"):
+        return frozenset()
+    items = [item.unalias() for item in tree.expressions]
+    if not all(id(item) in origins for item in items):
+        return frozenset()
+    return frozenset(origins[id(item)] for item in items)
+
+
+def said_by_habit(
+    habits: Collection[frozenset[str]], sql: str, catalog: Catalog, dialect: Dialect, tables: Iterable[str]
+) -> tuple[str, ...]:
+    """Questions for ``sql`` that leave unsaid what is usually listed; none where it lists something else.
+
+    >>> from sqlgen.types import Column
+    >>> pets = Table("pets", tuple(Column(name, "TEXT", "text") for name in ("name", "race", "home")))
+    >>> world = Catalog("sqlite", (pets,))
+    >>> listed = "SELECT race, name FROM pets WHERE home = 'Rome'"
+    >>> said_by_habit([frozenset({"pets.name", "pets.race"})], listed, world, "sqlite", ["pets"])[1]
+    'What are the pets that are Rome?'
+    """
+    tables = tuple(tables)
+    plain = realise(sql, dialect, catalog, tables)
+    return tuple(q for q in realise(sql, dialect, catalog, tables, habits=habits) if q not in plain)
+
+
 def _words(condition: Unsaid) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     words = adjectives_of(condition.column.rpartition(".")[2])
     if words is None:
@@ -97,7 +171,12 @@ def _words(condition: Unsaid) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
 
 
 def said_by(
-    convention: Convention, sql: str, catalog: Catalog, dialect: Dialect, tables: Iterable[str]
+    convention: Convention,
+    sql: str,
+    catalog: Catalog,
+    dialect: Dialect,
+    tables: Iterable[str],
+    habits: Collection[frozenset[str]] = (),
 ) -> Iterator[str]:
     """Questions for ``sql`` that say the convention's adjective and leave its threshold out; none where it has none.
 
@@ -114,15 +193,17 @@ def said_by(
         return
     adjective = convention.term.name.split()[0] if " " in convention.term.name else convention.term.name
     noun = natural_name(convention.table.name).lower()
-    pattern = re.compile(
-        rf"\b(?:{re.escape(plural(noun))}|{re.escape(noun)}|{re.escape(singular(noun))})\b", re.I
-    )
-    questions = realise(without, dialect, catalog, tables)
-    # The plainest wording and the briefest.
-    for question in dict.fromkeys((*questions[:1], *questions[-1:][: _WORDINGS - 1])):
-        said, count = pattern.subn(lambda m: f"{adjective} {m[0]}", question, count=1)
+    # Rows of the table, no column named after it.
+    own = (natural_name(column.name).lower() for column in convention.table.columns)
+    columns = "|".join(re.escape(name.removeprefix(f"{singular(noun)} ")) for name in own)
+    nouns = "|".join(map(re.escape, (plural(noun), noun, singular(noun))))
+    pattern = re.compile(rf"\b(?:{nouns})\b(?! (?:{columns})s?\b)", re.I)
+    questions = realise(without, dialect, catalog, tables, habits=habits)
+    # The plainest wording and brief ones.
+    for question in dict.fromkeys((*questions[:1], *questions[1 - _WORDINGS :])):
+        said, count = pattern.subn(lambda m: f"{adjective} {m[0].lower()}", question, count=1)
         if count:
-            yield said
+            yield said[0].upper() + said[1:]
 
 
 def _without(sql: str, convention: Convention, dialect: Dialect) -> str | None:

@@ -10,7 +10,7 @@ everywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlgen.catalog import natural_name
@@ -75,6 +75,7 @@ class _Core:
     offset: str = ""
     per: list[_Phrase] = field(default_factory=list)
     preserved: int | None = None
+    where_at: int = 0
 
     @property
     def narrowed(self) -> bool:
@@ -87,10 +88,12 @@ def realise(
     catalog: Catalog,
     tables: Iterable[str],
     metrics: Mapping[str, str] | None = None,
+    habits: Collection[frozenset[str]] = (),
 ) -> tuple[str, ...]:
     """Questions that ``sql`` answers, the plainest first; none where the form or the words for it are missing.
 
-    ``tables`` are the keys of the tables that it reads, ``metrics`` names of metrics by their SQL. A wording is kept
+    ``tables`` are the keys of the tables that it reads, ``metrics`` names of metrics by their SQL, ``habits`` columns
+    ("table_key.column") that go unsaid in brief wordings when just these are listed. A wording is kept
     when the query's form over it renders to the same SQL as over the bare values, so that every value is in it.
 
     >>> from sqlgen.types import Table
@@ -119,7 +122,7 @@ def realise(
     found: dict[str, None] = {}
     for style in range(STYLES):
         try:
-            question = _Speaker(form, context, bare, style, known).question()
+            question = _Speaker(form, context, bare, style, known, habits).question()
         except (_Unsayable, IndexError):
             continue
         if says_again(sql, dialect, context, question) == again:
@@ -267,6 +270,7 @@ class _Speaker:
         spoken: str,
         style: int,
         metrics: Mapping[tuple[FormToken, ...], str],
+        habits: Collection[frozenset[str]],
     ) -> None:
         self.tokens = tokens
         self.context = context
@@ -275,6 +279,7 @@ class _Speaker:
         self.brief = style >= _FULL
         self.free = False
         self.metrics = metrics
+        self.habits = habits
         self.at = 0
         self.cores: list[_Core] = []
         self.derived: list[str] = []
@@ -344,7 +349,7 @@ class _Speaker:
         """The table whose rows a core is about: the first listed column's, or the child-most where rows are counted."""
         depth = 0
         used: list[int] = []
-        listed: int | None = None
+        listed: list[tuple[int, int]] = []
         grouped = False
         head = True
         k = start
@@ -368,18 +373,30 @@ class _Speaker:
             elif token[0] in ("c", "t") and depth == (self.tokens[k - 1] == "outer"):
                 if token[1] not in used:
                     used.append(token[1])
-                if depth == 0 and head and listed is None and token[0] == "c" and not inside_aggregate:
-                    listed = token[1]
+                if depth == 0 and head and len(token) == 3 and not inside_aggregate:
+                    listed.append((token[1], token[2]))
                 inside_aggregate = False
             k += 1
         if not used:
             raise _Unsayable("no table")
-        if listed is not None and not grouped:
-            return listed
+        if listed and not grouped:
+            return listed[0][0] if (thing := self.habitual(listed)) is None else thing
         keys = {t: self.context.tables[t].table.key for t in used}
         above = {t: self.ancestors(keys[t]) for t in used}
         children = [t for t in used if not any(keys[t] in above[o] for o in used if o != t)]
         return (children or used)[0]
+
+    def habitual(self, places: Sequence[tuple[int, int]]) -> int | None:
+        """The table whose rows are meant when just these columns are listed, by habit."""
+        keys = {f"{self.context.tables[t].table.key}.{self.column_of((t, c)).name}" for t, c in places}
+        if keys not in self.habits:
+            return None
+        named = next((t for t, c in places if self.is_name((t, c))), None)
+        return (
+            next((t for t, c in places if self.column_of((t, c)).primary_key), None)
+            if named is None
+            else named
+        )
 
     def groups(self) -> bool:
         """Whether the core that begins here has groups."""
@@ -474,6 +491,7 @@ class _Speaker:
                 else:
                     self.pointer()
         if self.accept("where"):
+            core.where_at = self.at
             around, self.free = self.free, self.brief and not self.has_or()
             core.where = self.condition()
             self.free = around
@@ -726,15 +744,15 @@ class _Speaker:
         ))  # fmt: skip
 
     def meant(self, core: _Core) -> str:
-        """What is listed when only names or keys of one table are: its rows."""
-        places = [p.column for p in core.items]
-        if not places or any(
-            place is None or not (self.is_key(place) or self.is_name(place)) for place in places
-        ):
+        """What is listed when only names or keys of one table are, or the usual columns: its rows."""
+        places = [p.column for p in core.items if p.column is not None]
+        if not places or len(places) < len(core.items):
             return ""
-        nouns = {
-            self.counted(place) if self.is_key(place) else self.noun(place[0]) for place in places if place
-        }
+        if (thing := self.habitual(places)) is not None:
+            return self.noun(thing)
+        if not all(self.is_key(place) or self.is_name(place) for place in places):
+            return ""
+        nouns = {self.counted(place) if self.is_key(place) else self.noun(place[0]) for place in places}
         return nouns.pop() if len(nouns) == 1 else ""
 
     def brief_listing(self, core: _Core, nouns: str) -> str:
@@ -1210,7 +1228,10 @@ class _Speaker:
             if not self.membership(left, "in"):
                 return ""
             self.at, self.cores[-1].free, self.cores[-1].far = start, said, far
+        among = right == "[" and word == "=" and self.free and self.same_rows()
         value = self.operand()
+        if among and (rows := f" of {self.nouns(self.cores[-1])}") in value:
+            value = value.partition(rows)[0] + rows
         if self.free and (said := self.said_freely(left, word, right, value)):
             self.cores[-1].free += said.rstrip()
             return ""
@@ -1232,6 +1253,36 @@ class _Speaker:
         if isinstance(right, tuple) and right[0] == "c" and word == "=" and left.column is not None:
             return f"{left.text} is the same as the {value}"
         return f"{left.text} {self.pick(_COMPARE[word])} {value}"
+
+    def same_rows(self) -> bool:
+        """Whether the query in brackets that begins here has all the other conditions of the one around it."""
+        start = self.at + 1
+        end = self.conditions(start)[1]
+        wheres = [k for k in range(start, end) if self.tokens[k] == "where"]
+        if len(wheres) != 1 or self.tokens[end] != "]":
+            return False
+        own = {c for c in self.conditions(self.cores[-1].where_at)[0] if "[" not in c}
+        return own == self.conditions(wheres[0] + 1)[0]
+
+    def conditions(self, start: int) -> tuple[set[tuple[FormToken, ...]], int]:
+        """The conditions from there on, values as they are spoken, and where they end."""
+        found: list[list[FormToken]] = [[]]
+        depth, k = 0, start
+        while k < len(self.tokens):
+            token = self.tokens[k]
+            depth += (token in ("[", "(")) - (token in ("]", ")"))
+            if depth < 0 or (depth == 0 and k > start and token in _STOPS - {"]", ")", "where", "from"}):
+                break
+            if depth == 0 and token == "and":
+                found.append([])
+            else:
+                found[-1].append(
+                    self.spoken[token[1] : token[2]]
+                    if isinstance(token, tuple) and token[0] == "q" and len(token) == 3
+                    else token
+                )
+            k += 1
+        return {tuple(c) for c in found if c}, k
 
     def has_or(self) -> bool:
         """Whether one of the conditions that begin here is enough."""

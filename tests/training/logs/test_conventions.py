@@ -11,9 +11,9 @@ import pytest
 import sqlgen
 from sqlgen.config import Settings
 from sqlgen.knowledge import Term
-from sqlgen.training.logs.conventions import find_conventions, said_by
+from sqlgen.training.logs.conventions import find_conventions, find_habits, said_by, said_by_habit
 from sqlgen.training.pairs import Pair, by_convention
-from sqlgen.types import Catalog, Column, Table
+from sqlgen.types import Catalog, Column, ForeignKey, Table
 
 CITY = Table(
     "cities",
@@ -52,7 +52,7 @@ def test_a_threshold_that_is_repeated_gets_its_adjective() -> None:
 @pytest.mark.parametrize(
     "statements",
     [
-        pytest.param(log(*["population > 150000"] * 2), id="twice is chance"),
+        pytest.param(log(*["population > 150000"] * 2), id="twice with other values is chance"),
         pytest.param(["SELECT name FROM cities WHERE population > 150000"] * 5, id="one statement that runs often"),
         pytest.param(log(*[f"population > {n}" for n in (1, 1, 1, 2, 3)]), id="other thresholds are as usual"),
         pytest.param(log(*["founded > 1900"] * 4), id="no measure that English has an adjective for"),
@@ -62,6 +62,12 @@ def test_a_threshold_that_is_repeated_gets_its_adjective() -> None:
 )  # fmt: skip
 def test_what_is_no_convention(statements: list[str]) -> None:
     assert found(statements) == {}
+
+
+def test_two_statements_are_enough_when_they_differ_in_more_than_values() -> None:
+    other = "SELECT state FROM cities WHERE population > 150000 AND founded > 1900"
+    assert found([*log("population > 150000"), other]) == {"major city": "population > 150000"}
+    assert found([*log("population > 150000", "population > 9000"), other]) == {}
 
 
 def test_two_tables_share_an_adjective_only_with_their_nouns() -> None:
@@ -86,8 +92,77 @@ def test_written_questions_say_it_too(tmp_path: Path) -> None:
         made = list(by_convention(database, pairs, [convention]))
         assert made
         assert {(pair.sql, pair.weight, pair.key) for pair in made} == {(sql, 0.5, "k")}
-        assert all("major" in pair.question and "Ohio" in pair.question for pair in made)
+        assert all("major" in pair.question.lower() and "Ohio" in pair.question for pair in made)
         assert not any("150000" in pair.question for pair in made)
         assert list(by_convention(database, pairs[2:], [convention])) == []
         other = "SELECT name FROM cities WHERE state = 'Ohio'"
         assert list(said_by(convention, other, database.catalog, "sqlite", ["cities"])) == []
+
+
+SHOWN = frozenset({"cities.name", "cities.founded"})
+
+
+def listings(columns: str, *conditions: str) -> list[str]:
+    return [f"SELECT {columns} FROM cities WHERE {c}" for c in conditions]
+
+
+def test_columns_that_are_listed_together_are_a_habit_in_any_order() -> None:
+    statements = listings("name, founded", "state = 'Ohio'", "population > 5")
+    statements += listings("c.founded, c.name", "state IS NULL")
+    assert find_habits([s.replace("FROM cities", "FROM cities c") for s in statements], WORLD, "sqlite") == (
+        SHOWN,
+    )
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        pytest.param(listings("name, founded", "state = 'Ohio'", "state = 'Utah'", "state = 'Iowa'"), id="one report"),
+        pytest.param(listings("name", "state = 'Ohio'", "population > 5", "founded < 9"), id="one column"),
+        pytest.param(listings("COUNT(*), name", "state = 'Ohio'", "population > 5", "founded < 9"), id="a number among them"),
+        pytest.param(
+            listings("name, founded", "state = 'Ohio'", "population > 5", "founded < 9")
+            + listings("founded, population", "name = 'Rome'", "founded > 5", "state > 'A'", "state < 'Z'"),
+            id="one of them as often with others",
+        ),
+        pytest.param(listings("nothing, known", "state = 'Ohio'", "population > 5", "founded < 9"), id="unknown columns"),
+    ],
+)  # fmt: skip
+def test_what_is_no_habit(statements: list[str]) -> None:
+    assert find_habits(statements, WORLD, "sqlite") == ()
+
+
+def test_what_is_shown_by_habit_goes_unsaid() -> None:
+    (sql,) = listings("founded, name", "state = 'Ohio'")
+    said = said_by_habit([SHOWN], sql, WORLD, "sqlite", ["cities"])
+    assert "What are the cities of Ohio?" in said
+    assert not any("founded" in question or "name" in question for question in said)
+    assert said_by_habit([frozenset({"cities.name", "cities.state"})], sql, WORLD, "sqlite", ["cities"]) == ()
+
+
+def test_an_address_by_habit_stands_for_what_lies_there() -> None:
+    key = ForeignKey(("spot_id",), "spots", ("id",))
+    spots = Table(
+        "spots",
+        (
+            Column("id", "INTEGER", "number", primary_key=True),
+            Column("name", "TEXT", "text"),
+            Column("rating", "REAL", "number"),
+        ),
+    )
+    places = Table(
+        "places",
+        (
+            Column("spot_id", "INTEGER", "number"),
+            Column("house", "INTEGER", "number"),
+            Column("city", "TEXT", "text"),
+        ),
+        foreign_keys=(key,),
+    )
+    world = Catalog("sqlite", (spots, places))
+    sql = "SELECT p.house, s.name FROM places p JOIN spots s ON s.id = p.spot_id WHERE p.city = 'Rome' AND s.rating > 2.5"
+    habit = frozenset({"places.house", "spots.name"})
+    said = said_by_habit([habit], sql, world, "sqlite", ["spots", "places"])
+    assert "Show me all spots in Rome whose rating is more than 2.5." in said
+    (good,) = find_conventions([f"{sql} LIMIT {n}" for n in range(3)], world, "sqlite")
+    assert "Good spots in Rome" in list(said_by(good, sql, world, "sqlite", ["spots", "places"], [habit]))

@@ -247,3 +247,23 @@ def test_what_something_is_about_and_who_made_it_have_words_of_their_own() -> No
         "Show me all papers by Ann Lee on the key word Parsing.",
         "What are the papers of Ann Lee about Parsing?",
     } <= set(found)
+
+
+def test_the_best_of_the_rows_asked_for_has_its_superlative_whatever_the_order_of_the_conditions() -> None:
+    rivers = Table(
+        "rivers",
+        (
+            Column("name", "TEXT", "text"),
+            Column("length", "REAL", "number"),
+            Column("country", "TEXT", "text"),
+            Column("kind", "TEXT", "text"),
+        ),
+    )
+    world = Catalog("sqlite", (rivers,))
+    around = "SELECT name FROM rivers WHERE country = 'Peru' AND length = ({}) AND kind = 'wild'"
+    same = around.format("SELECT MAX(length) FROM rivers WHERE kind = 'wild' AND country = 'Peru'")
+    assert "What is the longest river in Peru with wild?" in realise(same, "sqlite", world, ["rivers"])
+    others = "SELECT MAX(length) FROM rivers WHERE country = 'Chile' AND kind = 'wild'"
+    assert not any("longest" in q for q in realise(around.format(others), "sqlite", world, ["rivers"]))
+    fewer = "SELECT MAX(length) FROM rivers WHERE country = 'Peru'"
+    assert not any("longest" in q for q in realise(around.format(fewer), "sqlite", world, ["rivers"]))
