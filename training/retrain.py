@@ -47,6 +47,7 @@ _LEAST_PAIRS = 10
 _MOST_JUDGED = 300
 # The strengths, of its own, at which an adapter that forgot too much is tried.
 _WEAKENED = (0.8, 0.5)
+_WORDINGS = 4
 _SYNTHETIC = 400
 _BUSINESSES = 16
 Progress = Callable[[int, int, str], None]
@@ -128,7 +129,7 @@ def retrain(
             replay_examples(recipe.seed),
             made / ADAPTER_FILE,
             recipe=recipe,
-            pairs=len(learned_from),
+            pairs=_worth([pair for pair, _ in learned_from]),
             checkpoint=checkpoint,
             progress=tell,
         )
@@ -165,6 +166,12 @@ def retrain(
     if wins:
         registry.promote(entry.id, (manifest["name"], manifest["version"]))
     return Retrained(entry, wins, report, learned, counts, dict(dropped), size)
+
+
+def _worth(pairs: Sequence[Pair]) -> int:
+    """As how many pairs they count: the wordings written for one statement as a few of them, however many there are."""
+    written = Counter(pair.key for pair in pairs if pair.is_written)
+    return sum(not pair.is_written for pair in pairs) + sum(min(n, _WORDINGS) for n in written.values())
 
 
 def _judged(

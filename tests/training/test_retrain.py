@@ -347,6 +347,41 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_again(
         assert (answer.model.adapter == done.entry.id) is helps
 
 
+def test_written_wordings_of_a_statement_count_as_four_pairs_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = write_shop(tmp_path / "shop.db")
+    asked: list[int] = []
+
+    def stop(*_: object, pairs: int, **__: object) -> None:
+        asked.append(pairs)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("sqlgen.training.retrain.adapt", stop)
+    monkeypatch.setattr("sqlgen.training.retrain.replay_examples", lambda seed: [])
+    monkeypatch.setattr("sqlgen.training.retrain.role_of", lambda key, held: "learn")
+    sql = "SELECT label FROM gizmos WHERE hue = 'red'"
+    with sqlgen.connect(url, settings=Settings(db=url, home=tmp_path / "home")) as database:
+        for written in (False, True):
+            wordings = [
+                Pair(f"{ask} red", sql, 1.0, "k", is_written=written)
+                for ask in (
+                    "names of",
+                    "labels of",
+                    "show",
+                    "which are",
+                    "list",
+                    "what is",
+                    "all that are",
+                    "give me",
+                )
+            ]
+            others = [replace(pair, key=f"other {n}") for n, pair in enumerate(wordings)]
+            with pytest.raises(UsageError, match="enough"):
+                retrain(database, Settings(db=url, home=tmp_path / "home"), wordings + others, recipe=QUICK)
+    assert asked == [16, 12]
+
+
 def test_the_command_trains_by_the_recipe() -> None:
     offered = {option.name: option.default for option in train.params}
     recipe = asdict(Recipe())
