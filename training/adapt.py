@@ -33,7 +33,7 @@ from sqlgen.training.model import SqlgenModel
 from sqlgen.training.train import accuracy
 from sqlgen.training.weights import load_exported
 
-__all__ = ["Learned", "Recipe", "adapt", "changes_of", "loss_of", "replay_share", "weaken"]
+__all__ = ["Learned", "Recipe", "adapt", "changes_of", "loss_of", "weaken"]
 
 Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int, str], None]
@@ -49,17 +49,14 @@ _OWN_NOISE = replace(
     QUIET, shuffle=1.0, tables=0.2, columns=0.2, typos=0.05, lower=0.1, ending=0.05, values=0.1
 )
 
-# Of a short log: the share of general examples at most, and the steps that it makes by more of them.
-_MOST_REPLAY, _STEPS = 0.7, 300
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How an adapter is trained.
 
     ``passes`` over the own pairs at most, each time in one of its wordings, ``budget_minutes`` of wall time at most;
-    ``replay`` is the share of general examples in a batch at least (``replay_share``); training stops early when the
-    watched pairs got no better for ``patience`` looks. The adapter is used at ``strength`` of what was learned: between the shipped and the
+    ``replay`` is the share of general examples in a batch; training stops early when the watched pairs got no better
+    for ``patience`` looks. The adapter is used at ``strength`` of what was learned: between the shipped and the
     tuned weights general accuracy is higher than at either end (Wortsman et al. 2022, robust fine-tuning of zero-shot models).
     """
 
@@ -74,18 +71,6 @@ class Recipe:
     seed: int = 1
     threads: int = 2
     strength: float = 0.7
-
-
-def replay_share(recipe: Recipe, draws: int) -> float:
-    """The share of general examples in a batch when ``draws`` own ones are to be made: more where these are few.
-
-    A short log is learned in no time, and by heart; the time that it leaves goes into what must not be forgotten.
-
-    >>> replay_share(Recipe(), 40 * 26), replay_share(Recipe(), 40 * 50), replay_share(Recipe(), 40 * 200)
-    (0.7, 0.5833333333333333, 0.4)
-    """
-    spare = 1 - draws / (recipe.batch * _STEPS)
-    return max(recipe.replay, min(_MOST_REPLAY, spare)) if recipe.replay else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +128,7 @@ def adapt(
     rows = [r for e in watch if (r := encode_example(e, cache, model.config.max_output))]
     probes = [collate(rows[i : i + 16]) for i in range(0, len(rows), 16)]
     one = 1.5 / max(1, len(rows))
-    draws = recipe.passes * (pairs or len(own))
-    if replay:
-        recipe = replace(recipe, replay=replay_share(recipe, draws))
-    total = max(20, draws // max(1, round(recipe.batch * (1 - recipe.replay))))
+    total = max(20, recipe.passes * (pairs or len(own)) // max(1, round(recipe.batch * (1 - recipe.replay))))
     look = max(10, min(60, total // 12))
     state = _State.resume(checkpoint, model, optimizer, trained)
     if state is None:

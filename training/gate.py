@@ -52,8 +52,6 @@ _CHANCE = 0.1
 _SPOILED = 0.2
 # Of the held-out pairs; an adapter of a good log objects to few of them.
 _OBJECTED = 0.15
-# Of the general set; each costs an index, for either model.
-_BUSINESSES = 32
 Progress = Callable[[int, int, str], None]
 
 
@@ -153,12 +151,11 @@ def _finds_nothing(database: Database, sql: str) -> bool:
     )
 
 
-def general_suite(folder: Path, count: int = 400) -> Suite:
-    """Questions kept from all training, over businesses of their own, as SQLite files in ``folder``."""
+def general_suite(folder: Path) -> Suite:
+    """All questions kept from training, over businesses of their own, as SQLite files in ``folder``."""
     questions: list[GoldQuestion] = []
     databases: dict[str, SuiteDatabase] = {}
-    paths = sorted(authored_folder().glob("*.json"))
-    for path in random.Random(7).sample(paths, min(_BUSINESSES, len(paths))):
+    for path in sorted(authored_folder().glob("*.json")):
         one = read_authored(path)
         place = folder / f"{one.name}.sqlite"
         with closing(one.connection) as source, closing(sqlite3.connect(place)) as copy:
@@ -170,8 +167,7 @@ def general_suite(folder: Path, count: int = 400) -> Suite:
             for n, (question, sql) in enumerate(one.pairs, 1)
             if is_general(question) and not _is_relative(question)
         ]
-    random.Random(7).shuffle(questions)
-    return Suite("general", tuple(questions[:count]), databases)
+    return Suite("general", tuple(questions), databases)
 
 
 def _is_relative(question: str) -> bool:
