@@ -20,11 +20,9 @@ from sqlglot.errors import SqlglotError
 from sqlgen.catalog import natural_name
 from sqlgen.knowledge import Term
 from sqlgen.sql.fingerprint import fingerprint
-from sqlgen.sql.parse import Unreadable, parse, scan
-from sqlgen.sql.scope import CatalogNames
-from sqlgen.sql.trace import trace
+from sqlgen.sql.parse import Unreadable
 from sqlgen.training.logs.adjectives import adjectives_of
-from sqlgen.training.logs.definitions import SOURCE, Unsaid, conditions_of
+from sqlgen.training.logs.definitions import SOURCE, Unsaid, columns_of, conditions_of
 from sqlgen.training.logs.realise import realise
 from sqlgen.training.synthesis.wording import plural, singular
 from sqlgen.types import Catalog, Dialect, Table
@@ -129,15 +127,9 @@ def find_habits(statements: Iterable[str], catalog: Catalog, dialect: Dialect) -
 def _listed(sql: str, catalog: Catalog, dialect: Dialect) -> frozenset[str]:
     """The columns that a statement lists; none when it lists anything else or groups."""
     try:
-        statement = parse(scan(sql, dialect))
-        origins = {
-            id(reader): origin
-            for origin, readers in trace(statement, CatalogNames(catalog, dialect)).uses.items()
-            for reader in readers
-        }
+        tree, origins = columns_of(sql, catalog, dialect)
     except Unreadable:
         return frozenset()
-    tree = statement.tree
     if not isinstance(tree, exp.Select) or tree.args.get("group"):
         return frozenset()
     items = [item.unalias() for item in tree.expressions]

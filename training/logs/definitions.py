@@ -21,7 +21,7 @@ from sqlgen.sql.scope import CatalogNames
 from sqlgen.sql.trace import trace
 from sqlgen.types import Catalog, Dialect
 
-__all__ = ["Unsaid", "conditions_of", "find_definitions"]
+__all__ = ["Unsaid", "columns_of", "conditions_of", "find_definitions"]
 
 SOURCE = "learned from the log"
 _WORD = re.compile(r"\w+")
@@ -56,6 +56,16 @@ class Unsaid:
         return f"{shown} {self.sign} " + (f"'{self.value}'" if self.is_text else self.value)
 
 
+def columns_of(sql: str, catalog: Catalog, dialect: Dialect) -> tuple[exp.Expr, dict[int, str]]:
+    """A query's tree, and by the ``id`` of its nodes the column ("table_key.column") that each of them reads.
+
+    Raises Unreadable. The nodes live as long as the tree is held.
+    """
+    statement = parse(scan(sql, dialect))
+    uses = trace(statement, CatalogNames(catalog, dialect)).uses
+    return statement.tree, {id(reader): origin for origin, readers in uses.items() for reader in readers}
+
+
 def conditions_of(sql: str, catalog: Catalog, dialect: Dialect) -> Iterator[Unsaid]:
     """The conditions of a query that hold one column against one value and must all be met; none of what can't be read.
 
@@ -65,15 +75,10 @@ def conditions_of(sql: str, catalog: Catalog, dialect: Dialect) -> Iterator[Unsa
     [('city.population', '>', '150')]
     """
     try:
-        statement = parse(scan(sql, dialect))
-        origins = {
-            id(reader): origin
-            for origin, readers in trace(statement, CatalogNames(catalog, dialect)).uses.items()
-            for reader in readers
-        }
+        tree, origins = columns_of(sql, catalog, dialect)
     except Unreadable:
         return
-    for node in nodes(statement.tree):
+    for node in nodes(tree):
         sign = _COMPARED.get(type(node))
         if sign is None or not _must_hold(node):
             continue
