@@ -150,6 +150,8 @@ def said_by_habit(
     >>> said_by_habit([frozenset({"pets.name", "pets.race"})], listed, world, "sqlite", ["pets"])[1]
     'What are the pets that are Rome?'
     """
+    if not habits:
+        return ()
     tables = tuple(tables)
     plain = realise(sql, dialect, catalog, tables)
     return tuple(q for q in realise(sql, dialect, catalog, tables, habits=habits) if q not in plain)

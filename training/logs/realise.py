@@ -391,12 +391,9 @@ class _Speaker:
         keys = {f"{self.context.tables[t].table.key}.{self.column_of((t, c)).name}" for t, c in places}
         if keys not in self.habits:
             return None
-        named = next((t for t, c in places if self.is_name((t, c))), None)
-        return (
-            next((t for t, c in places if self.column_of((t, c)).primary_key), None)
-            if named is None
-            else named
-        )
+        named = [place for place in places if self.is_name(place)]
+        keyed = [place for place in places if self.column_of(place).primary_key]
+        return next((table for table, _ in named + keyed), None)
 
     def groups(self) -> bool:
         """Whether the core that begins here has groups."""

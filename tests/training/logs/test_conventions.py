@@ -55,6 +55,7 @@ def test_a_threshold_that_is_repeated_gets_its_adjective() -> None:
         pytest.param(log(*["population > 150000"] * 2), id="twice with other values is chance"),
         pytest.param(["SELECT name FROM cities WHERE population > 150000"] * 5, id="one statement that runs often"),
         pytest.param(log(*[f"population > {n}" for n in (1, 1, 1, 2, 3)]), id="other thresholds are as usual"),
+        pytest.param([f"DELETE FROM cities WHERE population > 9 AND {c}" for c in ("state = 'Ohio'", "founded < 9")], id="no queries"),
         pytest.param(log(*["founded > 1900"] * 4), id="no measure that English has an adjective for"),
         pytest.param(log(*["population = 5"] * 4), id="no threshold"),
         pytest.param(log(*["population > 5 OR state = 'Ohio'"] * 4), id="a condition that need not hold"),
