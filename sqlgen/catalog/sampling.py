@@ -96,7 +96,8 @@ def bounded(connection: Connection, dialect: Dialect, timeout_s: float) -> Itera
     try:
         yield run
     finally:
-        if isinstance(raw, sqlite3.Connection):
+        # Ctrl-C has made SQLAlchemy close what it met.
+        if isinstance(raw, sqlite3.Connection) and not connection.invalidated:
             raw.set_progress_handler(None, 0)
         connection.rollback()
 

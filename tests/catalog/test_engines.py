@@ -90,6 +90,18 @@ def test_sqlite_invalid_utf8_does_not_stop_the_others(tmp_path: Path) -> None:
         assert catalog.skipped == ()
 
 
+def test_sqlite_an_interrupt_stays_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(raw: bytes) -> str:
+        raise KeyboardInterrupt
+
+    url = sqlite_file(tmp_path, "CREATE TABLE a (name TEXT); INSERT INTO a VALUES ('Fen')")
+    monkeypatch.setattr("sqlgen.catalog.connect._lenient_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load(url)
+    monkeypatch.undo()
+    assert len(load(url).tables) == 1
+
+
 def test_sqlite_keys_with_implicit_target_and_other_case(tmp_path: Path) -> None:
     url = sqlite_file(
         tmp_path,

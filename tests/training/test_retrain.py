@@ -254,7 +254,9 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert set(changes_of(tmp_path / "a")) <= {n for n, _ in load_exported(shipped_path()).named_parameters()}
 
 
-def test_an_adapter_is_promoted_taken_up_and_rolled_back_without_a_restart(tmp_path: Path) -> None:
+def test_an_adapter_is_promoted_taken_up_and_rolled_back_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = write_shop(tmp_path / "shop.db")
     hues = ("red", "blue")
     rows: list[dict[str, object]] = [
@@ -264,6 +266,10 @@ def test_an_adapter_is_promoted_taken_up_and_rolled_back_without_a_restart(tmp_p
         for noun, column in (("labels", "label"), ("weights in grams", "grams"), ("ids", "gizmo_id"))
         for end in ("", "?")
     ]
+    general = general_suite(tmp_path)
+    few = replace(general, questions=tuple(q for q in general.questions if q.db_id == "gym"))
+    assert few.questions
+    monkeypatch.setattr("sqlgen.training.retrain.general_suite", lambda folder: few)
     settings = Settings(db=url, home=tmp_path / "home")
     with sqlgen.connect(url, settings=settings) as database:
         pairs = read_pairs([write_pairs(tmp_path / "p.jsonl", rows)], "sqlite")
