@@ -11,7 +11,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -30,10 +28,11 @@ from sqlgen.training.augment import QUIET, Noise, augment
 from sqlgen.training.batches import Batch, Encoding, collate, encode_example
 from sqlgen.training.corpora import Example
 from sqlgen.training.model import SqlgenModel
+from sqlgen.training.sparing import adapted_layers, input_moments, spared, without_adapter
 from sqlgen.training.train import accuracy
 from sqlgen.training.weights import load_exported
 
-__all__ = ["Learned", "Recipe", "adapt", "changes_of", "loss_of", "weaken"]
+__all__ = ["Learned", "Recipe", "adapt", "changes_of", "loss_of"]
 
 Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int, str], None]
@@ -44,6 +43,8 @@ _TARGETS = (
 )  # fmt: skip
 # A training holds about a third of a megabyte of activations for each.
 _TOKENS_AT_ONCE = 1536
+# Own and general examples whose inputs tell what to spare.
+_SEEN = 250
 # A database's own names stay as they are; people's questions may come in any order and with slips.
 _OWN_NOISE = replace(
     QUIET, shuffle=1.0, tables=0.2, columns=0.2, typos=0.05, lower=0.1, ending=0.05, values=0.1
@@ -56,8 +57,8 @@ class Recipe:
 
     ``passes`` over the own pairs at most, each time in one of its wordings, ``budget_minutes`` of wall time at most;
     ``replay`` is the share of general examples in a batch; training stops early when the watched pairs got no better
-    for ``patience`` looks. The adapter is used at ``strength`` of what was learned: between the shipped and the
-    tuned weights general accuracy is higher than at either end (Wortsman et al. 2022, robust fine-tuning of zero-shot models).
+    for ``patience`` looks. ``sparing`` is how much a change of what a layer makes of general inputs counts against the
+    same on own ones, once all is learned (``training.sparing``).
     """
 
     rank: int = 16
@@ -70,7 +71,7 @@ class Recipe:
     patience: int = 4
     seed: int = 1
     threads: int = 2
-    strength: float = 0.7
+    sparing: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,13 @@ def adapt(
     *,
     recipe: Recipe,
     pairs: int | None = None,
+    milder: Mapping[float, Path] | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
 ) -> Learned:
     """Train an adapter for the weights in ``base`` and write it to ``out`` (safetensors, half precision).
 
+    ``milder`` says where else to write it, by how much it is to spare general inputs there in place of ``recipe.sparing``.
     ``own`` are examples with weights; they say ``pairs`` statements in other words (themselves, if that is not given). With ``checkpoint``
     a training that was killed goes on from there; the file stays, for the caller to remove once the adapter is safe.
     """
@@ -138,7 +141,6 @@ def adapt(
     rng = random.Random(f"{recipe.seed} {state.step}")
     batches = _batches(own, replay, cache, recipe, model.config.max_output, rng)
     began, stopped = time.monotonic() - state.spent, "all passes made"
-    model.train()
     while state.step < total:
         spent = time.monotonic() - began
         if spent > recipe.budget_minutes * 60:
@@ -159,7 +161,6 @@ def adapt(
         state.seen += len(batch["labels"])
         if state.step % look == 0 or state.step == total:
             exact = accuracy(model, probes, "cpu") if probes else 0.0
-            model.train()
             # Later is better, as the rate goes down, unless more than one watched pair was lost, which may be chance.
             if exact >= state.best - one:
                 state.best, state.after, state.worse = max(state.best, exact), exact, 0
@@ -176,7 +177,19 @@ def adapt(
             progress(
                 round(1000 * (1 - left)), 1000, f"training: step {state.step}, watched {state.after:.2f}"
             )
-    _write(model, state.kept, out, recipe)
+    if progress is not None:
+        progress(1000, 1000, "training: spare what is general")
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(state.kept[name])
+    optimizer.state.clear()
+    draw = random.Random(recipe.seed)
+    own_inputs, general_inputs = (
+        input_moments(model, _seen(examples, cache, model.config.max_output, draw))
+        for examples in ([example for example, _ in own], replay)
+    )
+    for sparing, path in ((recipe.sparing, out), *(milder or {}).items()):
+        _write(model, own_inputs, general_inputs, replace(recipe, sparing=sparing), path)
     seconds = time.monotonic() - began
     return Learned(state.step, state.seen, seconds, state.before, state.after, stopped)
 
@@ -279,7 +292,7 @@ def loss_of(model: SqlgenModel, batch: Batch) -> torch.Tensor:
     own = known & ~again[:, None]
     loss = F.cross_entropy(scores[own].float(), labels[own], reduction="sum")
     if again.any():
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16), _without_adapter(model):
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16), without_adapter(model):
             shipped = model(**{name: tensor[again] for name, tensor in told.items()})
         kept = known[again]
         loss = loss + F.kl_div(
@@ -289,21 +302,6 @@ def loss_of(model: SqlgenModel, batch: Batch) -> torch.Tensor:
             log_target=True,
         )
     return loss / known.sum()
-
-
-@contextmanager
-def _without_adapter(model: SqlgenModel) -> Iterator[None]:
-    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    was = model.training
-    model.eval()
-    for layer in layers:
-        layer.enable_adapters(False)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.enable_adapters(True)
-        model.train(was)
 
 
 def parts_of(batch: Batch, tokens: int = _TOKENS_AT_ONCE) -> Iterator[tuple[Batch, float]]:
@@ -322,23 +320,34 @@ def parts_of(batch: Batch, tokens: int = _TOKENS_AT_ONCE) -> Iterator[tuple[Batc
         yield part, int((part["labels"] != -100).sum()) / told
 
 
-def _write(model: SqlgenModel, kept: Mapping[str, torch.Tensor], out: Path, recipe: Recipe) -> None:
-    tensors: dict[str, torch.Tensor] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, LoraLayer):
-            tensors[f"{name}.A"] = kept[f"{name}.lora_A.default.weight"].half().contiguous()
-            tensors[f"{name}.B"] = kept[f"{name}.lora_B.default.weight"].half().contiguous()
-    _save(tensors, recipe, out)
+def _seen(examples: Sequence[Example], cache: PieceCache, max_output: int, rng: random.Random) -> list[Batch]:
+    """Some of the examples as they are, in batches."""
+    some = rng.sample(examples, min(_SEEN, len(examples)))
+    rows = [row for example in some if (row := encode_example(example, cache, max_output))]
+    rows.sort(key=lambda row: len(row[0]))
+    # The shapes of the training: torch keeps tens of megabytes for each new one.
+    return [part for i in range(0, len(rows), 16) for part, _ in parts_of(collate(rows[i : i + 16]))]
 
 
-def _save(tensors: Mapping[str, torch.Tensor], recipe: Recipe, out: Path) -> None:
-    facts = {"scale": str(recipe.strength * recipe.alpha / recipe.rank), "recipe": json.dumps(asdict(recipe))}
-    save_file(dict(tensors), out, facts)
+def _write(
+    model: SqlgenModel,
+    own: Mapping[str, torch.Tensor],
+    general: Mapping[str, torch.Tensor],
+    recipe: Recipe,
+    out: Path,
+) -> None:
+    def halves(which: str) -> dict[str, torch.Tensor]:
+        return {
+            n: model.get_parameter(f"{n}.lora_{which}.default.weight").detach() for n in adapted_layers(model)
+        }
 
-
-def weaken(adapter: Path, recipe: Recipe, share: float, out: Path) -> None:
-    """The same matrices, used at a ``share`` of the recipe's strength."""
-    _save(load_file(adapter), replace(recipe, strength=share * recipe.strength), out)
+    down = halves("A")
+    if general:
+        down = spared(down, own, general, recipe.sparing)
+    tensors = {f"{name}.A": matrix.half().contiguous() for name, matrix in down.items()}
+    tensors |= {f"{name}.B": matrix.half().contiguous() for name, matrix in halves("B").items()}
+    facts = {"scale": str(recipe.alpha / recipe.rank), "recipe": json.dumps(asdict(recipe))}
+    save_file(tensors, out, facts)
 
 
 def changes_of(adapter: Path) -> dict[str, Floats]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path
 from sqlgen.knowledge import Term
 from sqlgen.pipeline.model import terms_of
 from sqlgen.registry import ADAPTER_FILE, Entry
-from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of, weaken
+from sqlgen.training.adapt import Learned, Recipe, adapt, changes_of
 from sqlgen.training.authored import authored_examples, authored_folder
 from sqlgen.training.doubts import doubts_of, objections_of, second_opinion
 from sqlgen.training.gate import GateReport, Held, answers_to, general_suite, judge, own_suite, with_doubts
@@ -45,8 +46,8 @@ __all__ = ["Retrained", "replay_examples", "retrain"]
 
 _LEAST_PAIRS = 10
 _MOST_JUDGED = 300
-# The strengths, of its own, at which an adapter that forgot too much is tried.
-_WEAKENED = (0.8, 0.5)
+# How many times more general inputs are spared when an adapter forgot too much.
+_MILDER = (2, 8)
 _WORDINGS = 4
 _SYNTHETIC = 400
 _BUSINESSES = 16
@@ -121,7 +122,12 @@ def retrain(
     bound = {"name": manifest["name"], "version": manifest["version"], "sha256": manifest["sha256"]}
     run = hashlib.sha256(json.dumps([data, asdict(recipe), bound]).encode()).hexdigest()[:16]
     checkpoint = registry.folder / "runs" / f"{run}.pt"
-    with registry.scratch() as made, registry.scratch() as spare:
+    with (
+        registry.scratch() as made,
+        registry.scratch() as spare,
+        tempfile.TemporaryDirectory(prefix="sqlgen-gate-") as folder,
+    ):
+        milder = {times: Path(folder) / f"{times}.safetensors" for times in _MILDER}
         learned = adapt(
             base,
             [(example, pair.weight) for pair, example in (*learned_from, *said_otherwise)],
@@ -130,19 +136,17 @@ def retrain(
             made / ADAPTER_FILE,
             recipe=recipe,
             pairs=_worth([pair for pair, _ in learned_from]),
+            milder={times * recipe.sparing: path for times, path in milder.items()},
             checkpoint=checkpoint,
             progress=tell,
         )
         held_out = [(found[n][0], said_again(found[n][1], database.dialect)) for n in roles["gate"]]
         in_force = registry.current()
-        with tempfile.TemporaryDirectory(prefix="sqlgen-gate-") as folder:
-            suites = [own_suite(database, held_out, str(settings.db))]
-            if golden is not None and golden.questions:
-                suites.append(Held(replace(golden, name="golden"), is_own=True))
-            suites.append(Held(general_suite(Path(folder))))
-            report, kept, missed = _judged(
-                made, spare, in_force, suites, terms, recipe, settings, margin, tell
-            )
+        suites = [own_suite(database, held_out, str(settings.db))]
+        if golden is not None and golden.questions:
+            suites.append(Held(replace(golden, name="golden"), is_own=True))
+        suites.append(Held(general_suite(Path(folder))))
+        report, kept, missed = _judged(made, spare, milder, in_force, suites, terms, settings, margin, tell)
         tell(0, 1, "look for pairs that don't fit")
         # A definition behind a question is new to the shipped model, which can't tell whether such a pair fits.
         plain = [(pair, example) for pair, example in found if example.question == pair.question]
@@ -177,17 +181,17 @@ def _worth(pairs: Sequence[Pair]) -> int:
 def _judged(
     made: Path,
     spare: Path,
+    milder: Mapping[int, Path],
     in_force: Entry | None,
     suites: Sequence[Held],
     terms: Sequence[Term],
-    recipe: Recipe,
     settings: Settings,
     margin: float,
     tell: Progress,
 ) -> tuple[GateReport, Path, frozenset[int]]:
     """Compare the adapter in ``made`` with what is in force; where what is kept lies, and what ``made`` got wrong.
 
-    One that wins on its own questions and falls elsewhere is weakened, in ``spare``, and compared again.
+    For one that wins on its own questions and falls elsewhere the ``milder`` ones are compared, in ``spare``.
     """
 
     def answers(model: EmbeddedGenerator, words: Sequence[Term], what: str) -> list[tuple[Outcome, ...]]:
@@ -204,19 +208,18 @@ def _judged(
     )
     if report.passed or not report.won:
         return report, made, missed
-    tried = [f"at full strength, {why}" for why in report.reasons]
-    for share in _WEAKENED:
-        weaken(made / ADAPTER_FILE, recipe, share, spare / ADAPTER_FILE)
-        weaker = judge(suites, before, answers(_merged(spare), terms, f"after, at {share:.0%}"), margin)
+    tried = [f"as trained, {why}" for why in report.reasons]
+    for times, adapter in milder.items():
+        shutil.copyfile(adapter, spare / ADAPTER_FILE)
+        how = f"general inputs spared {times} times as much"
+        milder_report = judge(suites, before, answers(_merged(spare), terms, f"after, {how}"), margin)
         # What general accuracy is bought back with has to leave most of what was won.
-        if weaker.passed and weaker.comparisons[0].gain >= report.comparisons[0].gain / 2:
-            return (
-                replace(weaker, remarks=(f"weakened to {share:.0%} of its strength", *tried)),
-                spare,
-                missed,
-            )
-        left = weaker.reasons or (f"own: only {100 * weaker.comparisons[0].gain:+.1f} points are left",)
-        tried += [f"at {share:.0%} of its strength, {why}" for why in left]
+        if milder_report.passed and milder_report.comparisons[0].gain >= report.comparisons[0].gain / 2:
+            return replace(milder_report, remarks=(how, *tried)), spare, missed
+        left = milder_report.reasons or (
+            f"own: only {100 * milder_report.comparisons[0].gain:+.1f} points are left",
+        )
+        tried += [f"{how}, {why}" for why in left]
     return replace(report, remarks=tuple(tried[len(report.reasons) :])), made, missed
 
 

@@ -105,7 +105,7 @@ class _Graph:
 
 
 def load_exported(folder: Path) -> SqlgenModel:
-    """The torch model of exported int8 weights; ModelUnavailable when they are not what they say."""
+    """The torch model of exported int8 weights, without dropout; ModelUnavailable when they are not what they say."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         if manifest["keywords"] != list(KEYWORDS):
@@ -141,6 +141,8 @@ def load_exported(folder: Path) -> SqlgenModel:
         decoder_heads=int(manifest["heads"]),
         decoder_ff=state["layers.0.up_proj.weight"].size(0),
         max_output=int(manifest["max_output"]),
+        # An adapter is held to what these weights say: with dropout the divergence would never be nil.
+        dropout=0.0,
         encoder=encoder,
     )
     model = SqlgenModel(config)

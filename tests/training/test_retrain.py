@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 import sqlgen
 from sqlgen.cli import main
@@ -223,13 +225,15 @@ def test_authored_pairs_run_and_a_fifth_is_kept_from_training(tmp_path: Path) ->
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    examples = list(authored_examples(authored_folder()))[:12]
+    examples = list(authored_examples(authored_folder()))[:16]
+    examples, general = examples[:12], examples[12:]
     recipe = replace(QUICK, passes=4, budget_minutes=2)
     seen: list[int] = []
 
     def note(done: int, total: int, what: str) -> None:
         assert 0 <= done <= total
-        seen.append(int(what.split("step ")[1].split(",")[0]))
+        if "step " in what:
+            seen.append(int(what.split("step ")[1].split(",")[0]))
 
     def stop_half_way(done: int, total: int, what: str) -> None:
         note(done, total, what)
@@ -239,19 +243,27 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     own = [(e, 1.0) for e in examples]
     with pytest.raises(KeyboardInterrupt):
         adapt(
-            shipped_path(), own, examples[:3], [], tmp_path / "a", recipe=recipe,
+            shipped_path(), own, examples[:3], general, tmp_path / "a", recipe=recipe,
             checkpoint=tmp_path / "c.pt", progress=stop_half_way,
         )  # fmt: skip
     assert not (tmp_path / "a").exists()
     seen.clear()
     learned = adapt(
-        shipped_path(), own, examples[:3], [], tmp_path / "a", recipe=recipe, checkpoint=tmp_path / "c.pt",
-        progress=note,
+        shipped_path(), own, examples[:3], general, tmp_path / "a", recipe=recipe, checkpoint=tmp_path / "c.pt",
+        progress=note, milder={50.0: tmp_path / "b"},
     )  # fmt: skip
     assert seen[0] > 5
     assert learned.steps == seen[-1]
     assert (tmp_path / "a").stat().st_size < 4_000_000
     assert set(changes_of(tmp_path / "a")) <= {n for n, _ in load_exported(shipped_path()).named_parameters()}
+    # The same training once more, with less of what it does to general inputs.
+    written = []
+    for name, sparing in (("a", recipe.sparing), ("b", 50.0)):
+        with safe_open(tmp_path / name, "pt") as kept:
+            assert json.loads(kept.metadata()["recipe"]) == asdict(replace(recipe, sparing=sparing))
+        written.append(load_file(tmp_path / name))
+    assert written[0].keys() == written[1].keys()
+    assert {n[-1] for n, matrix in written[0].items() if torch.equal(matrix, written[1][n])} == {"B"}
 
 
 def test_an_adapter_is_promoted_taken_up_and_rolled_back_without_a_restart(
@@ -308,7 +320,7 @@ def test_the_command_learns_from_judged_answers(
 
 
 @pytest.mark.parametrize("weaker", ["remembers", "remembers later", "forgets", "knows little"])
-def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_again(
+def test_an_adapter_that_forgot_too_much_spares_more_and_is_judged_again(
     weaker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = write_shop(tmp_path / "shop.db")
@@ -321,8 +333,8 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_again(
     bad, good = ([outcome(n, right) for n in range(40)] for right in (False, True))
     forgot = [*bad[:10], *good[10:]]
     little = [*good[:10], *bad[10:]]
-    strength = {"remembers": 0.8, "remembers later": 0.5}.get(weaker, 1.0)
-    helps = strength < 1
+    times = {"remembers": 2, "remembers later": 8}.get(weaker, 1)
+    helps = times > 1
     then = {
         "remembers": [[good, good]],
         "remembers later": [[good, forgot], [good, good]],
@@ -330,6 +342,8 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_again(
         "knows little": [[little, good]] * 2,
     }[weaker]
     told = iter([[bad, good], [good, forgot], *then])
+    some = list(authored_examples(authored_folder(), names=["gym"]))[:8]
+    monkeypatch.setattr("sqlgen.training.retrain.replay_examples", lambda seed: some)
     monkeypatch.setattr("sqlgen.training.retrain.answers_to", lambda *_, **__: next(told))
     monkeypatch.setattr("sqlgen.training.retrain.general_suite", lambda folder: Suite("general", (), {}))
     settings = Settings(db=url, home=tmp_path / "home")
@@ -340,14 +354,13 @@ def test_an_adapter_that_forgot_too_much_is_weakened_and_judged_again(
         assert next(told, None) is None
         assert done.promoted is helps
         assert (done.gate.reasons == ()) is helps
-        first = f"weakened to {strength:.0%} of its strength" if helps else "at 80% of its strength, "
+        first = f"general inputs spared {times if helps else 2} times as much"
         assert done.gate.remarks[0].startswith(first)
         assert len(done.gate.remarks) == (1 + len(then) if helps else 2)
         why = "own: only +25.0 points" if weaker == "knows little" else "general: falls"
         assert all(why in remark for remark in done.gate.remarks[helps:])
         with safe_open(done.entry.folder / ADAPTER_FILE, "pt") as kept:
-            used = float(kept.metadata()["scale"]) / (QUICK.alpha / QUICK.rank)
-        assert used == pytest.approx(strength * QUICK.strength)
+            assert json.loads(kept.metadata()["recipe"])["sparing"] == times * QUICK.sparing
         # The weights beside it are merged from that very adapter.
         answer = database.ask("weights of red")
         assert (answer.model.adapter == done.entry.id) is helps
