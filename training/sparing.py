@@ -58,17 +58,18 @@ def input_moments(model: SqlgenModel, batches: Iterable[Batch]) -> dict[str, tor
         reads_input = name.startswith("encoder.") or name.endswith(_OF_INPUT)
 
         def hook(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-            x = given[0][real[reads_input]]
+            x = given[0][real[reads_input]].float()
             x = x[:: -(-len(x) // _TOKENS)]
-            sums[name] = x.T @ x + sums.get(name, 0.0)
+            # Rounded to half precision the small directions, which tell own from general, would drown.
+            with torch.autocast("cpu", enabled=False):
+                sums[name] = x.T @ x + sums.get(name, 0.0)
             seen[name] += len(x)
 
         return model.get_submodule(name).register_forward_pre_hook(hook)
 
     hooks = [note(name) for name in layers]
     try:
-        # Not in half precision: the small directions, which tell own from general, would drown in the rounding.
-        with torch.no_grad(), without_adapter(model):
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16), without_adapter(model):
             for batch in batches:
                 real = {True: batch["attention_mask"].bool(), False: batch["labels"] != -100}
                 model(**{key: tensor for key, tensor in batch.items() if key != "labels"})

@@ -53,7 +53,10 @@ def test_moments_are_of_what_the_shipped_model_reads_at_real_positions(
     for name, moment in moments.items():
         x = torch.cat([inputs_of(adapted, name, batch) for batch in batches])
         expected = x.T @ x / len(x)
-        assert (moment - expected).norm() < 1e-4 * expected.norm(), name
+        assert (moment - expected).norm() < 0.02 * expected.norm(), name
+        # What moments rounded to half precision don't keep: no direction has less than nothing.
+        sizes = torch.linalg.eigvalsh(moment.double())
+        assert sizes.min() > -1e-6 * sizes.max(), name
 
 
 def test_no_other_change_serves_own_and_general_inputs_better() -> None:
