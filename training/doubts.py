@@ -29,7 +29,7 @@ from sqlgen.training.model import SqlgenModel
 from sqlgen.training.pairs import Pair
 from sqlgen.training.weights import load_exported
 
-__all__ = ["Doubts", "doubts_of", "evidence_of", "objections_of", "rivals_of", "second_opinion"]
+__all__ = ["CONFLICT", "Doubts", "doubts_of", "evidence_of", "objections_of", "rivals_of", "second_opinion"]
 
 _MASK = 103
 _BATCH = 16
@@ -41,6 +41,7 @@ AGAINST = -8.0
 # is wrong, and hardly ever where it is right (training/RUNS.md).
 RIVAL = 4.0
 _AGAINST = "the question's words speak against the SQL"
+CONFLICT = "question and SQL name different values"
 # Above this a doubt of the shipped model is no longer one of the retrained model's: it lay above for four of six good pairs
 # of a far domain and for none of ten spoiled ones (training/RUNS.md).
 CLEARED = -4.0
@@ -146,6 +147,11 @@ class Doubts:
         """From 0 to 1."""
         return len(self.pairs) / self.looked_at if self.looked_at else 0.0
 
+    @property
+    def conflicts(self) -> float:
+        """Share of the pairs whose question and SQL name different values, from 0 to 1."""
+        return sum(why == CONFLICT for _, why in self.pairs) / self.looked_at if self.looked_at else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         pairs = [{"question": pair.question, "sql": pair.sql, "why": why} for pair, why in self.pairs]
@@ -165,7 +171,7 @@ def doubts_of(base: Path, fit: Sequence[tuple[Pair, Example]], foreign: Sequence
     found: list[tuple[Pair, str]] = []
     for pair, example in drawn:
         if example is None:
-            found.append((pair, "question and SQL name different values"))
+            found.append((pair, CONFLICT))
         elif (nats := next(evidence)) is not None and nats < AGAINST:
             found.append((pair, _AGAINST))
     return Doubts(len(drawn), tuple(found))

@@ -50,6 +50,8 @@ _RESAMPLES = 4000
 _CHANCE = 0.1
 # Of the pairs; more that don't fit their question, and the log is no teacher.
 _SPOILED = 0.2
+# Of the pairs; two values that contradict each other are no matter of likelihood, and good logs have hardly any (training/RUNS.md).
+_CONFLICTING = 0.1
 # Of the held-out pairs; an adapter of a good log objects to few of them.
 _OBJECTED = 0.15
 Progress = Callable[[int, int, str], None]
@@ -296,7 +298,7 @@ def with_doubts(report: GateReport, doubts: Doubts, objections: Doubts) -> GateR
     """
     report = replace(report, doubts=doubts, objections=objections)
     reasons = []
-    if doubts.share > _SPOILED:
+    if doubts.share > _SPOILED or doubts.conflicts > _CONFLICTING:
         reasons.append(
             f"in {len(doubts.pairs)} of {doubts.looked_at} pairs question and SQL don't fit ({_first(doubts)})"
         )

@@ -20,7 +20,7 @@ from sqlgen.eval.suite import Suite
 from sqlgen.generation.embedded import shipped_path
 from sqlgen.training.adapt import Recipe
 from sqlgen.training.corpora import Example
-from sqlgen.training.doubts import AGAINST, Doubts, doubts_of, objections_of, second_opinion
+from sqlgen.training.doubts import AGAINST, CONFLICT, Doubts, doubts_of, objections_of, second_opinion
 from sqlgen.training.gate import compare, decide, page_of, with_doubts
 from sqlgen.training.pairs import Pair, examples_of
 from sqlgen.training.retrain import retrain
@@ -138,6 +138,10 @@ def test_too_many_doubtful_pairs_are_a_reason_to_refuse() -> None:
     assert "how &lt;many&gt;" in page_of(refused, {})
     assert len(refused.to_dict()["doubtful"]["pairs"]) == 3
     assert with_doubts(passed, Doubts(10, ((first, "no"),) * 2), Doubts(20, ((first, "no"),) * 3)).passed
+    # Values that contradict each other weigh more than words that make a query unlikely.
+    for count, why, fits in ((3, CONFLICT, False), (2, CONFLICT, True), (3, "no", True)):
+        told = with_doubts(passed, Doubts(20, ((first, why),) * count), Doubts(10, ()))
+        assert told.passed is fits, (count, why)
     objected = with_doubts(passed, Doubts(10, ()), Doubts(10, ((first, "another column"),) * 2))
     assert not objected.passed
     assert "objects to 2 of 10 pairs" in objected.reasons[0]
