@@ -21,8 +21,7 @@ __all__ = ["adapted_layers", "input_moments", "spared", "without_adapter"]
 
 # Of a batch, for each layer: neighbouring tokens are much alike, and the widest layers' moments cost as much as the model.
 _TOKENS = 512
-# Of the mean square of own inputs, in every direction: the 8-bit inputs of the shipped graphs are off by about as much,
-# and where hardly an input was seen the change stays small.
+# Of the mean square of own inputs, added in every direction: where hardly an input was seen the change stays small.
 _RIDGE = 1e-2
 _OF_INPUT = ("cross_attention.k_proj", "cross_attention.v_proj", "pointer_key")
 
