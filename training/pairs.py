@@ -20,7 +20,7 @@ from sqlgen.generation.encode import with_hints
 from sqlgen.knowledge import Term, find_named
 from sqlgen.retrieval.standins import set_scene
 from sqlgen.sql.fingerprint import Unusable, fingerprint, literals
-from sqlgen.sql.form import Inexpressible, form_to_sql, tree_to_form
+from sqlgen.sql.form import Inexpressible, form_to_sql, number_said, tree_to_form
 from sqlgen.training.corpora import Example
 from sqlgen.training.logs.conventions import Convention, said_by, said_by_habit
 from sqlgen.training.logs.pairs import Mined, names_other_values
@@ -203,7 +203,7 @@ def _with_values(
     """
     yield question
     said = with_hints(question, hints).lower()
-    missing = [value for value in literals(sql, dialect) if value.lower() not in said]
+    missing = [v for v in literals(sql, dialect) if v.lower() not in said and number_said(said, v) is None]
     if 0 < len(missing) < _MOST_VALUES and not names_other_values(question, sql, dialect, context.values):
         yield f"{question.rstrip('.?! ')} ({', '.join(missing)})"
 

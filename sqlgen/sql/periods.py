@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 
-__all__ = ["parse_between", "parse_period"]
+__all__ = ["parse_between", "parse_period", "without_moving"]
 
 _MONTHS = "january february march april may june july august september october november december".split()
 _MONTH = {name[:n]: i + 1 for i, name in enumerate(_MONTHS) for n in (3, len(name))} | {"sept": 9}
@@ -21,6 +21,9 @@ _WEEKDAY = {
     name: i for i, name in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())
 }
 _TO_DATE = {"ytd": "year", "qtd": "quarter", "mtd": "month", "wtd": "week"}
+_LONGEST = 6
+# No period that is seen from the day is the same on both.
+_TWO_DAYS = (date(2020, 6, 16), date(2023, 1, 4))
 
 
 def _month_start(year: int, month: int) -> date:
@@ -86,6 +89,30 @@ def parse_period(text: str, today: date) -> tuple[date, date] | None:
         return _parse(re.sub(r"[\s,]+", " ", text.strip().lower()).removeprefix("the "), today)
     except (ValueError, OverflowError):
         return None
+
+
+def without_moving(text: str) -> str:
+    """``text`` without the periods in it that move with the day on which it is said.
+
+    >>> without_moving("orders over 50 in the last 30 days"), without_moving("signed in Q2 2024")
+    ('orders over 50 in ', 'signed in Q2 2024')
+    """
+    words = [(m.start(), m.end()) for m in re.finditer(r"[\w/-]+", text)]
+    kept, done, i = "", 0, 0
+    while i < len(words):
+        start = words[i][0]
+        for length in range(min(_LONGEST, len(words) - i), 0, -1):
+            end = words[i + length - 1][1]
+            said = {parse_period(text[start:end], day) for day in _TWO_DAYS}
+            if None not in said:
+                # The longest reading counts: "Q2" alone moves, "Q2 2024" doesn't.
+                if len(said) > 1:
+                    kept, done = kept + text[done:start], end
+                i += length
+                break
+        else:
+            i += 1
+    return kept + text[done:]
 
 
 def _count(text: str) -> int:

@@ -8,7 +8,15 @@ from datetime import date
 import pytest
 import sqlglot
 
-from sqlgen.sql.form import KEYWORDS, Inexpressible, form_to_sql, form_to_tree, needed_tables, tree_to_form
+from sqlgen.sql.form import (
+    KEYWORDS,
+    Inexpressible,
+    form_to_sql,
+    form_to_tree,
+    needed_tables,
+    number_said,
+    tree_to_form,
+)
 from sqlgen.types import Column, ForeignKey, RetrievedContext, Table, TableSlice, ValueMatch
 
 CUSTOMERS = Table(
@@ -68,6 +76,8 @@ ROUND_TRIPS = [
     ("How many customers are there?", "SELECT COUNT(*) FROM customers"),
     ("names from France", "SELECT name FROM customers WHERE country = 'France'"),
     ("orders above 8", "SELECT id FROM orders WHERE total > 8"),
+    ("orders under 1,500", "SELECT id FROM orders WHERE total < 1500"),
+    ("orders between 0.01k and $1,000.5", "SELECT id FROM orders WHERE total BETWEEN 10 AND 1000.5"),
     ("customers and how many orders each has", "SELECT T1.name, COUNT(*) FROM customers AS T1 JOIN orders AS T2 "
      "ON T1.id = T2.customer_id GROUP BY T1.name"),
     ("who ordered most", "SELECT T1.name FROM customers AS T1 JOIN orders AS T2 ON T1.id = T2.customer_id "
@@ -252,6 +262,30 @@ def test_reserved_and_odd_names_are_quoted() -> None:
 def test_what_cannot_be_said_is_named(sql: str, why: str) -> None:
     with pytest.raises(Inexpressible, match=why):
         tree_to_form(sqlglot.parse_one(sql, dialect="sqlite"), CONTEXT, "orders")
+
+
+def test_a_number_is_not_a_text_that_looks_alike() -> None:
+    tree = sqlglot.parse_one("SELECT id FROM customers WHERE name = '1500'", dialect="sqlite")
+    with pytest.raises(Inexpressible, match="not in the question"):
+        tree_to_form(tree, CONTEXT, "customers named 1,500")
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "said"),
+    [
+        ("paid 12,345.60 twice", "12345.6", "12,345.60"),
+        ("over 2.5 million euros", "2500000", "2.5 million"),
+        ("more than 3k", "3000", "3k"),
+        ("March 3, 2025", "32025", None),
+        ("a ratio of 1,5", "15", None),
+        ("flat 12,3456", "12", None),
+        ("3 km", "3000", None),
+        ("1,500 a day", "a", None),
+    ],
+)
+def test_where_a_number_is_said(text: str, number: str, said: str | None) -> None:
+    found = number_said(text, number)
+    assert (found and text[slice(*found)]) == said
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,27 @@ def looked_through(url: str, home: Path, pairs: list[Pair]) -> Doubts:
     return doubts_of(shipped_path(), fit, foreign, seed=1)
 
 
+def test_numbers_as_people_write_them_are_learned_and_other_ones_told(url: str, tmp_path: Path) -> None:
+    salaries = "SELECT last_name FROM employees WHERE salary > {}"
+    joined = "SELECT name FROM customers WHERE joined >= '2024-01-01' AND joined < '2024-04-01'"
+    good = [
+        ("Last names of employees who earn more than 1,500", salaries.format(1500)),
+        ("employees above 2.5k", salaries.format(2500)),
+    ]
+    moving = [("customers that joined in the last 90 days", joined), ("customers who joined in Q1", joined)]
+    wrong = [
+        ("Last names of employees who earn more than 1,500", salaries.format(2500)),
+        ("customers that joined in 2023", joined),
+    ]
+    foreign: list[Pair] = []
+    with sqlgen.connect(url, settings=Settings(home=tmp_path / "home")) as database:
+        fit = list(examples_of(database, pairs_of([*good, *moving, *wrong]), foreign=foreign))
+    assert [pair.question for pair, _ in fit if pair.sql.startswith("SELECT last_name")] == [
+        q for q, _ in good
+    ]
+    assert [pair.question for pair in foreign] == [question for question, _ in wrong]
+
+
 def test_pairs_whose_sql_was_exchanged_are_told_from_good_ones(url: str, tmp_path: Path) -> None:
     good = looked_through(url, tmp_path / "home", pairs_of(GOOD))
     assert (good.looked_at, good.pairs) == (len(GOOD), ())

@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from sqlgen.knowledge import Term
 from sqlgen.knowledge.match import COMMON, stem
+from sqlgen.sql.form import number_said
 from sqlgen.sql.parse import Unreadable, nodes, parse, scan
 from sqlgen.sql.scope import CatalogNames
 from sqlgen.sql.trace import trace
@@ -172,4 +173,4 @@ def _phrases(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
 
 def _is_said(condition: Unsaid, question: str) -> bool:
     value = condition.value.strip("% ").lower()
-    return not value or value in question.lower()
+    return not value or value in question.lower() or number_said(question, value) is not None

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlgen.sql.fingerprint import Unusable, chatter, fingerprint, literals, prepare
+from sqlgen.sql.form import number_said
+from sqlgen.sql.periods import without_moving
 from sqlgen.training.logs.realise import realise
 from sqlgen.training.logs.redact import redact
 from sqlgen.training.logs.store import Example, LogStore
@@ -231,13 +233,20 @@ def _source(example: Example) -> Source:
 def names_other_values(question: str, sql: str, dialect: Dialect, matches: Iterable[ValueMatch]) -> bool:
     """Whether a question names values, as ``matches`` or as numbers, and its query has values, but none in common.
 
+    Numbers of a time that moves, as in "the last 30 days", are no values: in a log such a time stands as dates.
+
     >>> names_other_values("Orders over 50", "SELECT id FROM orders WHERE total > 90", "sqlite", ())
     True
+    >>> names_other_values("Orders over 1,500", "SELECT id FROM orders WHERE total > 1500", "sqlite", ())
+    False
     """
-    named = {match.value.lower() for match in matches} | set(re.findall(r"\d+", question))
+    named = {match.value.lower() for match in matches} | set(re.findall(r"\d+", without_moving(question)))
     held = {value.lower() for value in literals(sql, dialect)}
-    parts = held | {number for value in held for number in re.findall(r"\d+", value)}
-    return bool(named and held) and not any(value in question.lower() for value in held) and not named & parts
+    if not (named and held):
+        return False
+    if any(value in question.lower() or number_said(question, value) for value in held):
+        return False
+    return not named & (held | {number for value in held for number in re.findall(r"\d+", value)})
 
 
 def _weighed(examples: Sequence[Example], outcomes: Mapping[int, dict[str, Any]], store: LogStore) -> Mined:

@@ -54,6 +54,7 @@ from sqlgen.sql.form.words import (
     FormToken,
     Inexpressible,
     is_number,
+    number_said,
 )
 
 __all__ = [
@@ -74,5 +75,6 @@ __all__ = [
     "form_to_tree",
     "is_number",
     "needed_tables",
+    "number_said",
     "tree_to_form",
 ]

@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlgen.sql.form.idioms import date_part, days_between, is_today, years_between
 from sqlgen.sql.form.joins import Place, connect_twice, foreign_keys
 from sqlgen.sql.form.outer import without_conditions
-from sqlgen.sql.form.words import NUMBERS, FormToken, Inexpressible
+from sqlgen.sql.form.words import NUMBERS, FormToken, Inexpressible, number_said
 from sqlgen.sql.periods import parse_period
 from sqlgen.types import Column, RetrievedContext
 
@@ -195,7 +195,7 @@ class _Linearizer:
     def count(self, node: exp.Expr) -> list[FormToken]:
         if not isinstance(node, exp.Literal):
             raise Inexpressible("LIMIT of an expression")
-        return self.literal(node.name, None)
+        return self.literal(node.name, None, is_number=True)
 
     def scope_of(self, node: exp.Expr, parent: _Scope | None) -> _Scope:
         """The scope of a SELECT, without looking at its conditions."""
@@ -707,7 +707,7 @@ class _Linearizer:
         if isinstance(node, exp.Column):
             return self.column(node, scope, column)
         if isinstance(node, exp.Literal):
-            return self.literal(node.this, column)
+            return self.literal(node.this, column, is_number=not node.is_string)
         if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
             return self.literal("-" + node.this.this, column)
         if isinstance(node, exp.Boolean):
@@ -1044,7 +1044,7 @@ class _Linearizer:
             name = f"not_{name}"
         return [name, *self.literal(inner, None)]
 
-    def literal(self, text: str, column: Column | None) -> list[FormToken]:
+    def literal(self, text: str, column: Column | None, *, is_number: bool = False) -> list[FormToken]:
         """A matched cell of ``column``, else the question's own words, a constant, or another cell."""
         folded = text.strip().lower()
         found = [k for k, match in enumerate(self.context.values) if match.value.strip().lower() == folded]
@@ -1054,6 +1054,8 @@ class _Linearizer:
         for variant in (folded, folded.removesuffix(".0"), folded.rstrip("%")):
             if variant and (m := re.search(rf"(?<!\w){re.escape(variant)}(?!\w)", self.lowered)):
                 return [("q", m.start(), m.end())]
+        if is_number and (said := number_said(self.lowered, folded)):
+            return [("q", *said)]
         if _day(folded) == self.today:
             return ["today"]
         number = folded.removesuffix(".0")

@@ -8,6 +8,7 @@ from typing import TypeAlias
 __all__ = [
     "AGGREGATES", "COMPARISONS", "DATE_PARTS", "ITEMS", "KEYWORDS", "NUMBERS", "RANKS", "SET_OPERATIONS",
     "SHIFTS", "SPANS", "UNARY", "FormToken", "Inexpressible", "is_number", "number_of",
+    "number_said",
 ]  # fmt: skip
 
 FormToken: TypeAlias = "str | tuple[str, int] | tuple[str, int, int]"
@@ -50,6 +51,32 @@ _NUMBER_WORDS = {
     )
 } | {"once": 1, "twice": 2, "dozen": 12, "hundred": 100, "thousand": 1000, "million": 1000000}
 _SCALE = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "billion": 1e9, "hundred": 1e2, "%": 1}
+
+
+_DIGITS = re.compile(
+    r"(?<![\w.,])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s?(?:k|m|thousand|million|billion|hundred))?(?!\w|,\d)"
+)
+
+
+def number_said(text: str, number: str) -> tuple[int, int] | None:
+    """Where ``text`` says ``number`` in digits, with separators and scale, as a span of characters; None where it doesn't.
+
+    >>> text = "Orders over 1,500 or 2.5k"
+    >>> [text[slice(*number_said(text, number))] for number in ("1500", "2500")], number_said(text, "15")
+    (['1,500', '2.5k'], None)
+    """
+    for found in _DIGITS.finditer(text.lower()):
+        said = number_of(found[0])
+        if said is not None and _is_same(said, number):
+            return found.span()
+    return None
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def is_number(text: str) -> bool:
