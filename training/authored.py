@@ -7,7 +7,8 @@ SQLite's dialect. Rows are made from a seed; keys follow from the DDL.
     python -m sqlgen.training.authored training/authored/clinic.json
 
 says which pairs don't run, return nothing, or say what the form can't. One pair in five is kept from
-training: with these a retrained model shows that it has unlearned nothing (``training.gate``).
+training: with these a retrained model shows that it has unlearned nothing (``training.gate``). Those in
+``authored/further`` came later and teach the shipped model only, so that the gate's jury stays what it was.
 """
 
 from __future__ import annotations
@@ -35,7 +36,16 @@ from sqlgen.training.corpora import Example, Values, context_of, read_sqlite
 from sqlgen.training.synthesis.schemas import make_cell
 from sqlgen.types import Catalog
 
-__all__ = ["Authored", "Part", "authored_examples", "authored_folder", "is_general", "main", "read_authored"]
+__all__ = [
+    "Authored",
+    "Part",
+    "authored_examples",
+    "authored_folder",
+    "further_folder",
+    "is_general",
+    "main",
+    "read_authored",
+]
 
 Part = Literal["training", "general"]
 
@@ -74,6 +84,11 @@ def read_authored(path: Path) -> Authored:
 def authored_folder() -> Path:
     """Where the files that came with the package lie."""
     return Path(__file__).resolve().parent / "authored"
+
+
+def further_folder() -> Path:
+    """Where those lie that only the shipped model learns from: not in a package, no jury of an adapter's."""
+    return authored_folder() / "further"
 
 
 def is_general(question: str) -> bool:

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from sqlgen.errors import UsageError
 from sqlgen.generation.encode import PieceCache, encode, form_to_ids
 from sqlgen.generation.grammar import Grammar, accepts
-from sqlgen.training.authored import authored_examples, authored_folder
+from sqlgen.training.authored import authored_examples, authored_folder, further_folder
 from sqlgen.training.corpora import (
     Example,
     bird_catalogs,
@@ -120,7 +120,10 @@ def main() -> None:
     rows = json.loads((args.corpora / "triage" / "questions.json").read_text())
     print("triage", save_shard(args.out / "triage.pkl.gz", triage_examples(rows)), flush=True)
     skipped = Counter()
-    count = save_shard(args.out / "authored.pkl.gz", authored_examples(authored_folder(), skipped))
+    folders = (authored_folder(), further_folder())
+    count = save_shard(
+        args.out / "authored.pkl.gz", (e for folder in folders for e in authored_examples(folder, skipped))
+    )
     print("authored", count, "skipped", dict(skipped), flush=True)
 
 

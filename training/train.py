@@ -26,6 +26,7 @@ from sqlgen.training.batches import Batch, collate, encode_example, stream_batch
 from sqlgen.training.corpora import Example
 from sqlgen.training.model import SqlgenConfig, SqlgenModel
 from sqlgen.training.prepare import base_model_path, load_shards, split_databases
+from sqlgen.training.weights import load_exported
 
 __all__ = ["main"]
 
@@ -45,7 +46,9 @@ def main() -> None:
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--threads", type=int, default=2)
     cli.add_argument("--workers", type=int, default=0, help="processes that prepare batches")
-    cli.add_argument("--start", type=Path, help="weights to go on from, of this or fewer keywords")
+    cli.add_argument(
+        "--start", type=Path, help="weights to go on from: an earlier run's, or the shipped ones"
+    )
     cli.add_argument("--resume", action="store_true")
     args = cli.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -66,7 +69,7 @@ def main() -> None:
     )
     model.encoder.load_state_dict(encoder.state_dict())
     if args.start:
-        adopt(model, SqlgenModel.from_pretrained(args.start))
+        adopt(model, earlier_model(args.start))
     model.encoder.embeddings.word_embeddings.weight.requires_grad = False
     model.to(torch.device(device))  # type: ignore[arg-type]
     inner = [p for n, p in model.named_parameters() if n.startswith("encoder.") and p.requires_grad]
@@ -137,6 +140,12 @@ def main() -> None:
     final.save_pretrained(args.out / "final")
     (args.out / "final" / "tokenizer.json").write_bytes((base / "tokenizer.json").read_bytes())
     say(args.out, done=True, step=step, seen=seen, watched_exact=round(exact, 4), device=device)
+
+
+def earlier_model(folder: Path) -> SqlgenModel:
+    """The model in ``folder``: a run's final weights, or exported ones, which are all that a checkout holds."""
+    exported = (folder / "manifest.json").exists()
+    return load_exported(folder) if exported else SqlgenModel.from_pretrained(folder)
 
 
 def adopt(model: SqlgenModel, earlier: SqlgenModel) -> None:

@@ -11,12 +11,12 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 
 from sqlgen.generation.embedded import EmbeddedGenerator, shipped_path  # noqa: E402
 from sqlgen.generation.encode import PieceCache  # noqa: E402
-from sqlgen.sql.form import form_to_sql  # noqa: E402
+from sqlgen.sql.form import KEYWORDS, form_to_sql  # noqa: E402
 from sqlgen.training.batches import collate, encode_example  # noqa: E402
 from sqlgen.training.corpora import Example  # noqa: E402
 from sqlgen.training.export import export  # noqa: E402
 from sqlgen.training.model import SqlgenModel  # noqa: E402
-from sqlgen.training.train import accuracy, loss_of  # noqa: E402
+from sqlgen.training.train import accuracy, adopt, earlier_model, loss_of  # noqa: E402
 from sqlgen.types import Question  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -66,6 +66,18 @@ def test_learns_saves_loads_and_exports(
         told = one["labels"][0] >= 0
         gold = scores[told].gather(1, one["labels"][0][told, None]).sum()
         assert np.isclose(found[0].logprob, float(gold), atol=1e-3)
+
+
+def test_training_goes_on_from_a_run_and_from_what_ships(tiny: SqlgenModel, tmp_path: Path) -> None:
+    tiny.save_pretrained(tmp_path / "run")
+    for folder in (tmp_path / "run", shipped_path()):
+        earlier = earlier_model(folder)
+        fresh = SqlgenModel(earlier.config)
+        adopt(fresh, earlier)
+        mine, theirs = fresh.state_dict(), earlier.state_dict()
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    assert len(theirs["keyword_embedding.weight"]) == len(KEYWORDS)
 
 
 def test_takes_a_lora_adapter(

@@ -214,8 +214,14 @@ def test_authored_pairs_run_and_a_fifth_is_kept_from_training(tmp_path: Path) ->
     skipped: Counter[str] = Counter()
     training = list(authored_examples(authored_folder(), skipped))
     general = list(authored_examples(authored_folder(), skipped, part="general"))
+    # Not in an installed package, so from the checkout.
+    further = list(
+        authored_examples(Path(__file__).parents[2] / "training" / "authored" / "further", skipped)
+    )
+    assert len(further) > len(training) / 2
     assert not skipped, skipped
-    assert not {e.question for e in training} & {e.question for e in general}
+    assert not {e.question for e in (*training, *further)} & {e.question for e in general}
+    assert not {e.database for e in training} & {e.database for e in further}
     assert 0.1 < len(general) / (len(training) + len(general)) < 0.3
     suite = general_suite(tmp_path)
     assert suite.questions
