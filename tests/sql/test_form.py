@@ -76,6 +76,10 @@ ROUND_TRIPS = [
     ("How many customers are there?", "SELECT COUNT(*) FROM customers"),
     ("names from France", "SELECT name FROM customers WHERE country = 'France'"),
     ("orders above 8", "SELECT id FROM orders WHERE total > 8"),
+    ("orders from January to March 2024", "SELECT id FROM orders WHERE placed >= '2024-01-01' AND placed < '2024-04-01'"),
+    ("orders placed between 2024 and 2025", "SELECT id FROM orders WHERE placed BETWEEN '2024-01-01' AND '2025-12-31'"),
+    ("orders from 2024-01-10 until 2024-03-31 in France", "SELECT T2.id FROM customers T1 JOIN orders T2 ON T1.id = T2.customer_id "
+     "WHERE T1.country = 'France' AND T2.placed >= '2024-01-10' AND T2.placed <= '2024-03-31'"),
     ("orders under 1,500", "SELECT id FROM orders WHERE total < 1500"),
     ("orders between 0.01k and $1,000.5", "SELECT id FROM orders WHERE total BETWEEN 10 AND 1000.5"),
     ("customers and how many orders each has", "SELECT T1.name, COUNT(*) FROM customers AS T1 JOIN orders AS T2 "

@@ -35,7 +35,7 @@ Source = Literal["log", "title", "written", "reviewed", "history", "renamed"]
 """Where a question comes from: the log itself, a title or comment, our own words, a reviewer, an answered question;
 "renamed" where the SQL was put under the schema's new names, which a reviewer has to accept."""
 
-_RULES = "3"
+_RULES = "4"
 _BATCH = 100
 MAX_PAIRS = 16
 """Pairs of one fingerprint with questions that we wrote; questions of people are not counted."""

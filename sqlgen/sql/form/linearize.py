@@ -15,7 +15,7 @@ from sqlgen.sql.form.idioms import date_part, days_between, is_today, years_betw
 from sqlgen.sql.form.joins import Place, connect_twice, foreign_keys
 from sqlgen.sql.form.outer import without_conditions
 from sqlgen.sql.form.words import NUMBERS, FormToken, Inexpressible, number_said
-from sqlgen.sql.periods import parse_period
+from sqlgen.sql.periods import parse_between, parse_period
 from sqlgen.types import Column, RetrievedContext
 
 __all__ = ["tree_to_form"]
@@ -902,7 +902,7 @@ class _Linearizer:
         if isinstance(node, exp.And) and not negated and (merged := self.merged(node)) is not None:
             node = merged
         if isinstance(node, _Within):
-            return [*self.expr(node.this, scope), "=", node.args["span"]]
+            return [*self.expr(node.this, scope), *node.args["said"]]
         if isinstance(node, exp.And | exp.Or):
             word = "and" if isinstance(node, exp.And) != negated else "or"
             return [
@@ -923,13 +923,21 @@ class _Linearizer:
                 if start is None or end is None or low.this != high.this:
                     continue
                 end = end if isinstance(high, exp.LT) else end + timedelta(days=1)
-                if span := self.periods.get((start, end)):
-                    within = _Within(this=low.this.copy(), span=span)
+                if said := self.said_as_time(start, end):
+                    within = _Within(this=low.this.copy(), said=said)
                     rest = [p for k, p in enumerate(parts) if k not in (i, j)]
                     found: exp.Expr = within
                     for other in rest:
                         found = exp.And(this=found, expression=other.copy())
                     return found
+        return None
+
+    def said_as_time(self, start: date, end: date) -> list[FormToken] | None:
+        """The comparison with what the question calls the days from ``start`` up to ``end``."""
+        if span := self.periods.get((start, end)):
+            return ["=", span]
+        if both := self.stretches.get((start, end)):
+            return ["between", *both]
         return None
 
     @cached_property
@@ -942,6 +950,23 @@ class _Linearizer:
                 period = parse_period(self.question[start:end], self.today)
                 if period:
                     found.setdefault(period, ("q", start, end))
+        return found
+
+    @cached_property
+    def stretches(self) -> dict[tuple[date, date], tuple[FormToken, FormToken]]:
+        """What lies between two periods of the question, by its half-open range: June to August 2024."""
+        found: dict[tuple[date, date], tuple[FormToken, FormToken]] = {}
+        words = [(m.start(), m.end()) for m in re.finditer(r"[\w/-]+", self.question)]
+        for k, (start, end) in enumerate(words):
+            if self.lowered[start:end] not in ("to", "and", "through", "until", "till"):
+                continue
+            firsts = [(begin, words[k - 1][1]) for begin, _ in reversed(words[max(0, k - 4) : k])]
+            lasts = [(words[k + 1][0], stop) for _, stop in words[k + 1 : k + 5]]
+            for a in firsts:
+                for b in lasts:
+                    both = parse_between(self.question[slice(*a)], self.question[slice(*b)], self.today)
+                    if both:
+                        found.setdefault(both, (("q", *a), ("q", *b)))
         return found
 
     def bound(self, op: str, text: str) -> list[FormToken] | None:
@@ -994,6 +1019,14 @@ class _Linearizer:
                 left = left.this
             return [*self.expr(left, scope), *self.like(node.expression.name, negated)]
         if isinstance(node, exp.Between):
+            start, last = (_day(node.args[k].name) for k in ("low", "high"))
+            if (
+                start
+                and last
+                and not negated
+                and (said := self.said_as_time(start, last + timedelta(days=1)))
+            ):
+                return [*self.expr(node.this, scope), *said]
             column = self.column_of(node.this, scope)
             low, high = (self.expr(node.args[k], scope, column) for k in ("low", "high"))
             left_form = self.expr(node.this, scope)
@@ -1094,7 +1127,7 @@ def derived_join(
 class _Within(exp.Expression, exp.Predicate):
     """A date inside a period that the question names; lives only while a tree is read."""
 
-    arg_types: ClassVar[dict[str, bool]] = {"this": True, "span": True}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "said": True}
 
 
 # Relative periods ("last month") mean nothing in a statement that stands alone.
