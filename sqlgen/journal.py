@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,19 @@ from sqlgen.errors import StoreUnusable
 __all__ = ["Journal"]
 
 _BUSY_S = 15.0
+
+
+def write_ahead(connection: sqlite3.Connection, seconds: float) -> None:
+    """Turn write-ahead logging on; SQLite itself doesn't wait for another that does the same at this moment."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
 
 
 class Journal:
@@ -102,7 +116,7 @@ class Journal:
         connection.execute("PRAGMA synchronous = NORMAL")
         if mark == self._mark:
             return
-        connection.execute("PRAGMA journal_mode = WAL")
+        write_ahead(connection, _BUSY_S)
         connection.execute("BEGIN IMMEDIATE")
         # Whoever was first made the tables; the mark comes last, in the same transaction.
         if connection.execute("PRAGMA application_id").fetchone()[0] != self._mark:

@@ -8,8 +8,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,18 @@ def test_threads_and_two_stores_of_one_file_lose_nothing(tmp_path: Path) -> None
         list(pool.map(work, range(60)))
     assert len(stores[0].items()) == 60
     assert len({c.batch for c in stores[1].changes(1000)}) == 60
+
+
+def test_the_first_to_write_waits_for_another_that_begins(tmp_path: Path) -> None:
+    path = tmp_path / "k.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        later = threading.Timer(0.3, other.execute, ("ROLLBACK",))
+        later.start()
+        store = KnowledgeStore(path)
+        store.put([CHURN])
+        later.join()
+    assert len(names(store)) == 1
 
 
 WRITER = """
