@@ -98,6 +98,10 @@ def main() -> None:
     cli.add_argument("--corpora", type=Path, required=True)
     cli.add_argument("--out", type=Path, required=True)
     args = cli.parse_args()
+    if not further_folder().is_dir():
+        raise UsageError(
+            "training/authored/further is in no installed package; use a checkout ('pip install -e .')"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     catalogs = spider_catalogs(args.corpora / "spider")
     for name, path in (("spider", "spider/train_spider.json"), ("syn", "spider_syn/train.json")):
